@@ -1,0 +1,86 @@
+package git
+
+import (
+	"context"
+	"io"
+
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+)
+
+// session is one conversation with git-upload-pack.
+type session interface {
+	// sendsThinPacks says whether the server can leave out of a pack what its objects are only differences from. It is
+	// known once the references are there.
+	sendsThinPacks() bool
+	AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error)
+	UploadPack(context.Context, *packp.UploadPackRequest) (*packp.UploadPackResponse, error)
+	io.Closer
+}
+
+// Connection is a look at a repository: the references that it had when the connection was made, and the way to fetch
+// from it. It is for one goroutine and must be closed.
+type Connection struct {
+	mirrors *Mirrors
+	remote  Remote
+	refs    *packp.AdvRefs
+	session session
+	// spent is set when the session has sent a pack: over SSH it can send only one.
+	spent bool
+}
+
+// Connect asks the repository for its references. It fails with an *Error.
+func (m *Mirrors) Connect(ctx context.Context, remote Remote) (*Connection, error) {
+	c := &Connection{mirrors: m, remote: remote}
+	if err := c.open(ctx); err != nil {
+		return nil, explain(ctx, remote, err)
+	}
+	return c, nil
+}
+
+func (c *Connection) open(ctx context.Context) error {
+	u, err := c.remote.parse()
+	if err != nil {
+		return err
+	}
+	var s session
+	if u.Scheme == "ssh" {
+		s, err = openSSH(ctx, c.remote, u, c.mirrors.scratch(), c.mirrors.limits)
+	} else {
+		s, err = openHTTP(c.mirrors.http, c.remote, c.mirrors.limits)
+	}
+	if err != nil {
+		return err
+	}
+	refs, err := s.AdvertisedReferencesContext(ctx)
+	if err == nil {
+		err = readable(refs, c.remote)
+	}
+	if err != nil {
+		s.Close()
+		return err
+	}
+	c.session, c.refs, c.spent = s, refs, false
+	return nil
+}
+
+func readable(refs *packp.AdvRefs, remote Remote) error {
+	for _, format := range refs.Capabilities.Get(capability.Capability("object-format")) {
+		if format != "sha1" {
+			return errorf(Unsupported, "reading %s: repositories with %s object names are not supported, only sha1", remote.Address(), format)
+		}
+	}
+	return nil
+}
+
+// Close ends the conversation.
+func (c *Connection) Close() error { return c.session.Close() }
+
+// Resolve finds the commit that ref means now. It sends nothing.
+func (c *Connection) Resolve(ref Reference) (Revision, error) {
+	rev, err := resolve(c.refs, ref)
+	if e, ok := err.(*Error); ok {
+		e.message = "reading " + c.remote.Address() + ": " + e.message
+	}
+	return rev, err
+}
