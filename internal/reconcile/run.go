@@ -1,0 +1,230 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// RequestAnnotation asks for a pass now; its value is an opaque token that ends up in the status.
+const RequestAnnotation = "reconcile.fluxcd.io/requestedAt"
+
+// Runner reconciles the objects of one kind. It implements controller-runtime's Reconciler.
+type Runner[T Object] struct {
+	kind    Kind[T]
+	client  client.Client
+	events  EventRecorder
+	metrics *Metrics
+	clock   clock.PassiveClock
+	owner   client.FieldOwner
+
+	mu       sync.Mutex
+	failures map[types.NamespacedName]int
+}
+
+// Options are what every Runner of a process shares.
+type Options struct {
+	Client  client.Client
+	Events  EventRecorder
+	Metrics *Metrics
+	Clock   clock.PassiveClock
+}
+
+// NewRunner returns a Runner for kind.
+func NewRunner[T Object](kind Kind[T], o Options) *Runner[T] {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	return &Runner[T]{
+		kind: kind, client: o.Client, events: o.Events, metrics: o.Metrics, clock: o.Clock,
+		owner: "peyk", failures: map[types.NamespacedName]int{},
+	}
+}
+
+// Reconcile makes one pass over the object that req names. It returns an error only when the API server refused the
+// status or the finalizer; everything else is on the object's status.
+func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	obj := r.kind.New()
+	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
+		r.forget(req.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !obj.GetDeletionTimestamp().IsZero() {
+		return r.finalize(ctx, obj)
+	}
+	if r.kind.Suspended != nil && r.kind.Suspended(obj) {
+		return ctrl.Result{}, nil
+	}
+	if err := r.ensureFinalizer(ctx, obj); err != nil {
+		return ctrl.Result{}, err
+	}
+	start := r.clock.Now()
+	before := obj.DeepCopyObject().(T)
+	notes := &notes{}
+	err := r.runPhases(withNotes(ctx, notes), obj)
+	after := r.conclude(ctx, before, obj, err)
+	r.publish(ctx, before, obj, notes)
+	r.metrics.observe(r.kind.Name, obj, r.clock.Since(start))
+	return ctrl.Result{RequeueAfter: after}, r.patchStatus(ctx, before, obj)
+}
+
+// runPhases makes the pass. A panic in a phase is that object's failure, not the process's.
+func (r *Runner[T]) runPhases(ctx context.Context, obj T) (err error) {
+	pass := r.kind.Plan(obj)
+	for _, phase := range pass.Phases {
+		if err = runPhase(ctx, phase); err != nil {
+			setPhaseCondition(obj, phase, asError(err))
+			break
+		}
+		clearPhaseCondition(obj, phase)
+	}
+	if pass.Settle != nil {
+		pass.Settle(err)
+	}
+	if err == nil {
+		reason, message := pass.Ready()
+		setReady(obj, reason, message)
+	}
+	return err
+}
+
+func runPhase(ctx context.Context, phase Phase) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.FromContext(ctx).Error(fmt.Errorf("panic: %v", p), "phase panicked", "phase", phase.Name, "stack", string(debug.Stack()))
+			err = Failf(ReasonInternal, "phase %s panicked; the stack is in Peyk's log", phase.Name)
+		}
+	}()
+	return phase.Run(ctx)
+}
+
+// conclude turns the outcome of a pass into conditions and the time of the next pass.
+func (r *Runner[T]) conclude(ctx context.Context, before, obj T, err error) time.Duration {
+	key := client.ObjectKeyFromObject(obj)
+	fields := r.kind.Fields(obj)
+	if token := obj.GetAnnotations()[RequestAnnotation]; token != "" {
+		*fields.LastHandled = token
+	}
+	logger := log.FromContext(ctx)
+	if err == nil {
+		*fields.ObservedGeneration = obj.GetGeneration()
+		r.forget(key)
+		if ready(before) != ready(obj) {
+			logger.Info("ready", "message", ready(obj).message)
+		}
+		return jitter(r.kind.Interval(obj))
+	}
+	e := asError(err)
+	setNotReady(obj, e)
+	if ready(before) != ready(obj) {
+		logger.Info("not ready", "reason", e.Reason, "message", e.Error())
+	}
+	switch e.meaning {
+	case stall:
+		*fields.ObservedGeneration = obj.GetGeneration()
+		r.forget(key)
+		return 0
+	case wait, progress:
+		r.forget(key)
+		return e.after
+	}
+	n := r.fail(key)
+	if e.after > 0 {
+		return e.after
+	}
+	if r.kind.Retry != nil {
+		return r.kind.Retry(obj, n)
+	}
+	return Backoff(n)
+}
+
+func (r *Runner[T]) finalize(ctx context.Context, obj T) (ctrl.Result, error) {
+	if r.kind.Finalizer == "" || !controllerutil.ContainsFinalizer(obj, r.kind.Finalizer) {
+		return ctrl.Result{}, nil
+	}
+	before := obj.DeepCopyObject().(T)
+	notes := &notes{}
+	phase := Phase{Name: "finalize", Run: func(ctx context.Context) error { return r.kind.Finalize(ctx, obj) }}
+	if err := runPhase(withNotes(ctx, notes), phase); err != nil {
+		after := r.conclude(ctx, before, obj, err)
+		r.publish(ctx, before, obj, notes)
+		return ctrl.Result{RequeueAfter: max(after, time.Second)}, r.patchStatus(ctx, before, obj)
+	}
+	r.publish(ctx, before, obj, notes)
+	r.forget(client.ObjectKeyFromObject(obj))
+	r.metrics.forget(r.kind.Name, obj)
+	bare := obj.DeepCopyObject().(T)
+	controllerutil.RemoveFinalizer(bare, r.kind.Finalizer)
+	err := r.client.Patch(ctx, bare, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), r.owner)
+	return requeueOnConflict(client.IgnoreNotFound(err))
+}
+
+func (r *Runner[T]) ensureFinalizer(ctx context.Context, obj T) error {
+	if r.kind.Finalizer == "" || controllerutil.ContainsFinalizer(obj, r.kind.Finalizer) {
+		return nil
+	}
+	before := obj.DeepCopyObject().(T)
+	controllerutil.AddFinalizer(obj, r.kind.Finalizer)
+	if err := r.client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), r.owner); err != nil {
+		return fmt.Errorf("adding the finalizer: %w", err)
+	}
+	return nil
+}
+
+// requeueOnConflict asks for another pass when somebody else changed the object in between.
+func requeueOnConflict(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: time.Second}, nil
+	}
+	return ctrl.Result{}, err
+}
+
+// patchStatus writes the status when it changed, and is silent about an object that is gone.
+func (r *Runner[T]) patchStatus(ctx context.Context, before, obj T) error {
+	patch := client.MergeFrom(before)
+	data, err := patch.Data(obj)
+	if err != nil {
+		return fmt.Errorf("computing the status patch: %w", err)
+	}
+	if string(data) == "{}" {
+		return nil
+	}
+	err = r.client.Status().Patch(ctx, obj, client.RawPatch(patch.Type(), data), r.owner)
+	if err = client.IgnoreNotFound(err); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	return nil
+}
+
+func (r *Runner[T]) fail(key types.NamespacedName) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures[key]++
+	return r.failures[key]
+}
+
+func (r *Runner[T]) forget(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.failures, key)
+}
+
+// jitter spreads d by 5 % either way, so that objects made together do not reconcile together for ever.
+func jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(float64(d) * (0.95 + 0.1*rand.Float64()))
+}
