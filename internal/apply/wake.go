@@ -1,0 +1,60 @@
+package apply
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+)
+
+// Events is a source that wakes the owners of a kind when one of their objects drifts, vanishes or changes its health.
+func (e *Engine) Events(kind string) source.Source {
+	return source.Func(func(_ context.Context, q queue) error {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.queues[kind] = q
+		return nil
+	})
+}
+
+// wake asks for a pass over owner. With t, the pass is a repair of t, which is put off when it was repaired again and
+// again: somebody else wants the object otherwise. The lock is held.
+func (e *Engine) wake(owner Owner, t *tracked) {
+	q, ok := e.queues[owner.Kind]
+	if !ok || e.owned[owner] == nil {
+		return
+	}
+	request := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}}
+	if t == nil {
+		q.Add(request)
+		return
+	}
+	now := e.clock.Now()
+	if now.Sub(t.notBefore) > quiet {
+		t.repairs = 0
+	}
+	delay := repairDelay(t.repairs)
+	t.notBefore = now.Add(delay)
+	q.AddAfter(request, delay)
+}
+
+// quiet is how long an object must stay as applied until earlier repairs are forgotten.
+const quiet = time.Minute
+
+// repairDelay is how long the next repair waits after n in a row: at once three times, then 2 s, trebled up to 5 min,
+// as Argo CD's self-healing does.
+func repairDelay(n int) time.Duration {
+	const free, first, longest = 3, 2 * time.Second, 5 * time.Minute
+	if n < free {
+		return 0
+	}
+	delay := first
+	for range n - free {
+		if delay *= 3; delay >= longest {
+			return longest
+		}
+	}
+	return delay
+}
