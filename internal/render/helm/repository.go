@@ -1,0 +1,91 @@
+package helm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+)
+
+// Repository says where charts are and how to be let in.
+type Repository struct {
+	// URL starts with http, https, oci or builtin.
+	URL string
+	// Username and Password of basic authentication; empty for none.
+	Username, Password string
+	// Insecure lets an oci registry be spoken to over plain HTTP.
+	Insecure bool
+}
+
+// LogValue keeps the credentials out of logs.
+func (r Repository) LogValue() slog.Value { return slog.StringValue(r.URL) }
+
+// String returns the URL, without the credentials.
+func (r Repository) String() string { return r.URL }
+
+// Version is one version of a chart in a repository.
+type Version struct {
+	// Name and Version of the chart.
+	Name, Version string
+	// URL of the archive.
+	URL string
+	// Digest is the SHA-256 of the archive in hex; empty when the repository does not tell.
+	Digest string
+}
+
+// Index is what a repository offers.
+type Index struct {
+	// Revision identifies the content.
+	Revision string
+	// Charts by name, with their versions.
+	Charts map[string][]Version
+
+	etag string
+}
+
+// Versions returns the version texts of a chart.
+func (i *Index) Versions(chart string) []string {
+	var versions []string
+	for _, v := range i.Charts[chart] {
+		versions = append(versions, v.Version)
+	}
+	return versions
+}
+
+// Find returns a version of a chart.
+func (i *Index) Find(chart, version string) (Version, bool) {
+	for _, v := range i.Charts[chart] {
+		if v.Version == version {
+			return v, true
+		}
+	}
+	return Version{}, false
+}
+
+// medium reads repositories of one kind of URL.
+type medium interface {
+	// index returns what the repository offers. For a registry, which cannot be listed, charts are the names to ask for.
+	index(ctx context.Context, r Repository, charts []string, previous *Index) (*Index, error)
+	// archive returns the bytes of a chart's archive.
+	archive(ctx context.Context, r Repository, v Version) ([]byte, error)
+}
+
+func (s *Store) medium(r Repository) (medium, error) {
+	parsed, err := url.Parse(r.URL)
+	if err != nil {
+		return nil, fmt.Errorf("spec.url is not a URL: %s", strings.TrimPrefix(err.Error(), "parse "))
+	}
+	if parsed.User != nil {
+		return nil, fmt.Errorf("spec.url holds a user name or a password: move them to a Secret with the keys username and password, and name it in spec.secretRef")
+	}
+	switch parsed.Scheme {
+	case "http", "https":
+		return s.http, nil
+	case "oci":
+		return s.oci, nil
+	case "builtin":
+		return s.builtin, nil
+	}
+	return nil, fmt.Errorf("spec.url starts with %q: use http://, https://, oci:// or builtin://", parsed.Scheme)
+}
