@@ -1,0 +1,160 @@
+package gitrepository
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/peyk/peyk/internal/artifact"
+	"github.com/peyk/peyk/internal/git"
+	"github.com/peyk/peyk/internal/git/ignore"
+	"github.com/peyk/peyk/internal/reconcile"
+	source "github.com/peyk/peyk/internal/source/git"
+)
+
+// include finds the artifacts that are to be included.
+func (p *pass) include(ctx context.Context) error {
+	for i, include := range p.obj.Spec.Include {
+		name := include.GitRepositoryRef.Name
+		other := &sourcev1.GitRepository{}
+		err := p.reader.Get(ctx, types.NamespacedName{Namespace: p.obj.Namespace, Name: name}, other)
+		if apierrors.IsNotFound(err) {
+			return reconcile.Failf("NotFound", "spec.include[%d]: there is no GitRepository %s in namespace %s; create it or correct the name", i, name, p.obj.Namespace)
+		}
+		if err != nil {
+			return reconcile.Failf("NotFound", "spec.include[%d]: reading GitRepository %s: %w", i, name, err)
+		}
+		found, ok := p.artifacts.Get(refOf(other))
+		if !ok {
+			return reconcile.Failf("NoArtifact", "spec.include[%d]: GitRepository %s has no artifact yet", i, name)
+		}
+		p.included = append(p.included, found)
+	}
+	return nil
+}
+
+// store makes the artifact and describes it in the status.
+func (p *pass) store(ctx context.Context) error {
+	if found, unchanged := p.unchanged(); unchanged && p.sameIncludes() {
+		p.describe(found)
+		return nil
+	}
+	var commit git.Commit
+	found, err := p.artifacts.Put(p.ctx, refOf(p.obj), p.revision.String(), func(dir string) (err error) {
+		commit, err = p.fill(dir)
+		return err
+	})
+	if err != nil {
+		return p.notStored(err)
+	}
+	if was := p.obj.Status.Artifact; was == nil || was.Digest != found.Digest || was.Revision != found.Revision {
+		reconcile.Note(ctx, "NewArtifact", "stored artifact for commit '%s'", commit.Subject)
+	}
+	p.describe(found)
+	return nil
+}
+
+// fill writes the tree of the commit and of the includes.
+func (p *pass) fill(dir string) (git.Commit, error) {
+	extra := ""
+	if p.obj.Spec.Ignore != nil {
+		extra = *p.obj.Spec.Ignore
+	}
+	rules := ignore.New(extra)
+	commit, err := p.conn.Checkout(p.ctx, p.revision, dir, git.Tree{
+		Only: p.obj.Spec.SparseCheckout, Rules: rules, Previous: p.previous(),
+	})
+	if err != nil {
+		return commit, err
+	}
+	for i, include := range p.obj.Spec.Include {
+		if err := source.CopyInclude(dir, p.included[i].Dir, include, rules); err != nil {
+			return commit, err
+		}
+	}
+	return commit, nil
+}
+
+// previous is the artifact so far, if nothing but its commit decided what its files hold.
+func (p *pass) previous() *git.Previous {
+	found, ok := p.artifacts.Get(refOf(p.obj))
+	if !ok || found.Digest != digestOf(p.obj) || len(p.obj.Status.ObservedInclude) > 0 {
+		return nil
+	}
+	_, commit, ok := strings.Cut(found.Revision, "sha1:")
+	if !ok {
+		return nil
+	}
+	return &git.Previous{Commit: commit, Dir: found.Dir}
+}
+
+func (p *pass) notStored(err error) error {
+	switch {
+	case git.KindOf(err) == git.Refused:
+		return reconcile.Fail("IllegalPath", err)
+	case git.KindOf(err) != git.Failed:
+		return p.failed(err)
+	case isFieldError(err):
+		return reconcile.Fail("CopyFailure", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return reconcile.Failf(sourcev1.ArchiveOperationFailedReason, "storing the artifact took longer than spec.timeout: %w", err)
+	}
+	return reconcile.Fail(sourcev1.ArchiveOperationFailedReason, err)
+}
+
+// unchanged returns the artifact that is stored, and whether it is what the spec asks for and the status says.
+func (p *pass) unchanged() (*artifact.Artifact, bool) {
+	found, ok := p.artifacts.Get(refOf(p.obj))
+	was, spec, status := p.obj.Status.Artifact, &p.obj.Spec, &p.obj.Status
+	if !ok || was == nil || found.Revision != p.revision.String() || found.Digest != was.Digest || found.Revision != was.Revision {
+		return found, false
+	}
+	return found, equality.Semantic.DeepEqual(spec.Ignore, status.ObservedIgnore) &&
+		slices.Equal(spec.Include, status.ObservedInclude) &&
+		slices.Equal(spec.SparseCheckout, status.ObservedSparseCheckout)
+}
+
+func (p *pass) sameIncludes() bool {
+	return slices.EqualFunc(p.included, p.obj.Status.IncludedArtifacts, func(a *artifact.Artifact, b *meta.Artifact) bool {
+		return a.Digest == b.Digest && a.Revision == b.Revision
+	})
+}
+
+// describe writes the status. An artifact that is described already keeps its time.
+func (p *pass) describe(found *artifact.Artifact) {
+	status, spec := &p.obj.Status, &p.obj.Spec
+	status.Artifact = described(status.Artifact, found)
+	var included []*meta.Artifact
+	for i, a := range p.included {
+		var was *meta.Artifact
+		if i < len(status.IncludedArtifacts) {
+			was = status.IncludedArtifacts[i]
+		}
+		included = append(included, described(was, a))
+	}
+	status.IncludedArtifacts = included
+	status.ObservedIgnore, status.ObservedInclude, status.ObservedSparseCheckout = spec.Ignore, spec.Include, spec.SparseCheckout
+}
+
+func described(was *meta.Artifact, a *artifact.Artifact) *meta.Artifact {
+	size := a.Size
+	is := &meta.Artifact{
+		Digest: a.Digest, Path: a.Path, URL: a.URL, Revision: a.Revision, Size: &size, LastUpdateTime: metav1.NewTime(a.UpdatedAt),
+	}
+	if was != nil {
+		is.LastUpdateTime = was.LastUpdateTime
+		if equality.Semantic.DeepEqual(was, is) {
+			return was
+		}
+		is.LastUpdateTime = metav1.NewTime(a.UpdatedAt)
+	}
+	return is
+}

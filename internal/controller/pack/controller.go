@@ -1,0 +1,175 @@
+// Package pack reconciles Packs: it resolves a chart, fills in the vars, keeps the Helm release so, and repairs what
+// drifts.
+package pack
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+	"github.com/peyk/peyk/internal/apply"
+	"github.com/peyk/peyk/internal/kube"
+	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/render/helm"
+)
+
+// Cluster applies and watches objects.
+type Cluster interface {
+	Apply(context.Context, apply.Request) (*apply.Result, error)
+	Observe(context.Context, apply.Request) error
+	InSync(apply.Owner) bool
+	Health(apply.Owner, func(apply.ObjectID) bool) apply.HealthReport
+	Forget(apply.Owner)
+}
+
+// Releases are the Helm releases of the cluster.
+type Releases interface {
+	Last(ctx context.Context, namespace, name string) (*helm.Release, error)
+	Objects(*helm.Release) ([]*unstructured.Unstructured, error)
+	Apply(context.Context, helm.Request) (*helm.Release, error)
+	Uninstall(ctx context.Context, namespace, name string, timeout time.Duration) ([]string, error)
+}
+
+// Deps are what the controller needs.
+type Deps struct {
+	Engine   *apply.Engine
+	Releases *helm.Engine
+	Catalog  *helm.Catalog
+	// Client applies the objects of releases that drifted.
+	Client  *kube.Client
+	Events  reconcile.EventRecorder
+	Metrics *reconcile.Metrics
+	// Concurrent is how many Packs are worked on at the same time.
+	Concurrent int
+}
+
+// Controller reconciles Packs.
+type Controller struct {
+	cluster  Cluster
+	releases Releases
+	catalog  *helm.Catalog
+	client   *kube.Client
+	reader   client.Reader
+	clock    clock.PassiveClock
+	jobs     *jobs
+
+	mu    sync.Mutex
+	memos map[types.NamespacedName]memo
+}
+
+// memo is what this process knows of a Pack's release.
+type memo struct {
+	// digest of the chart and the values that are installed; empty when nothing is known to be.
+	digest   string
+	revision int
+	chart    string // name-version
+	version  string
+	// unhealthy is since when the objects are not all healthy; zero while they are.
+	unhealthy time.Time
+}
+
+// Setup adds the controller to mgr. It returns an error when the controller cannot be added.
+func Setup(mgr ctrl.Manager, d Deps) error {
+	c := newController(d.Engine, d.Releases, d.Catalog, d.Client, mgr.GetClient())
+	runner := reconcile.NewRunner(c.kind(), reconcile.Options{
+		Client: mgr.GetClient(), Events: d.Events, Metrics: d.Metrics,
+	})
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named("pack").
+		For(&packv1.Pack{}, builder.WithPredicates(reconcile.Changed())).
+		WatchesRawSource(d.Engine.Events(packv1.PackKind)).
+		WatchesRawSource(c.finishedJobs()).
+		WatchesRawSource(c.changedRepositories()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: d.Concurrent}).
+		Complete(runner)
+	if err != nil {
+		return fmt.Errorf("adding the controller of Packs: %w", err)
+	}
+	return nil
+}
+
+func newController(cluster Cluster, releases Releases, catalog *helm.Catalog, own *kube.Client, reader client.Reader) *Controller {
+	return &Controller{
+		cluster: cluster, releases: releases, catalog: catalog, client: own, reader: reader,
+		clock: clock.RealClock{}, jobs: newJobs(), memos: map[types.NamespacedName]memo{},
+	}
+}
+
+type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
+
+// finishedJobs wakes the Packs whose Helm action came to its end.
+func (c *Controller) finishedJobs() source.Source {
+	return source.Func(func(_ context.Context, q queue) error {
+		c.jobs.onEnd(func(key types.NamespacedName) { q.Add(ctrl.Request{NamespacedName: key}) })
+		return nil
+	})
+}
+
+// changedRepositories wakes the Packs of a repository that offers something else than before.
+func (c *Controller) changedRepositories() source.Source {
+	return source.Func(func(ctx context.Context, q queue) error {
+		cancel := c.catalog.Subscribe(func(key helm.Key) {
+			var packs packv1.PackList
+			if err := c.reader.List(ctx, &packs); err != nil {
+				return
+			}
+			for i := range packs.Items {
+				if mayUse(&packs.Items[i], key) {
+					q.Add(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&packs.Items[i])})
+				}
+			}
+		})
+		context.AfterFunc(ctx, cancel)
+		return nil
+	})
+}
+
+func (c *Controller) kind() reconcile.Kind[*packv1.Pack] {
+	return reconcile.Kind[*packv1.Pack]{
+		Name:      packv1.PackKind,
+		New:       func() *packv1.Pack { return &packv1.Pack{} },
+		Finalizer: packv1.PackFinalizer,
+		Fields: func(p *packv1.Pack) reconcile.Fields {
+			return reconcile.Fields{ObservedGeneration: &p.Status.ObservedGeneration, LastHandled: &p.Status.LastHandledReconcileAt}
+		},
+		Suspended: func(p *packv1.Pack) bool { return p.Spec.Suspend },
+		Interval:  func(*packv1.Pack) time.Duration { return safetyNet },
+		Plan:      c.plan,
+		Finalize:  c.finalize,
+	}
+}
+
+// safetyNet is how long a Pack goes without a pass when nothing wakes it. Such a pass makes no call.
+const safetyNet = 10 * time.Minute
+
+func (c *Controller) remember(key types.NamespacedName, change func(*memo)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.memos[key]
+	change(&m)
+	c.memos[key] = m
+}
+
+func (c *Controller) remembered(key types.NamespacedName) memo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.memos[key]
+}
+
+func (c *Controller) forget(key types.NamespacedName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.memos, key)
+}

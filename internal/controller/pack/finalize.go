@@ -1,0 +1,48 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+	"github.com/peyk/peyk/internal/reconcile"
+)
+
+// lookAgain is how often it is asked whether objects that were deleted are gone.
+const lookAgain = 2 * time.Second
+
+// finalize uninstalls the release and waits, parked, until its objects are gone.
+func (c *Controller) finalize(ctx context.Context, obj *packv1.Pack) error {
+	key := client.ObjectKeyFromObject(obj)
+	obj.Status.Phase = packv1.PackRemoving
+	current := c.jobs.current(key)
+	if current == nil {
+		// From here on the objects may go without being put back.
+		c.cluster.Forget(ownerOf(key))
+		c.forget(key)
+		background := context.WithoutCancel(ctx)
+		current = c.jobs.start(key, "uninstalling", "", func() (any, error) {
+			return c.releases.Uninstall(background, key.Namespace, key.Name, timeoutOf(obj))
+		})
+	}
+	if !c.jobs.wait(key, current) {
+		return reconcile.Progress(current.what, time.Minute)
+	}
+	remaining, isUninstall := current.outcome.([]string)
+	switch {
+	case !isUninstall:
+		// What ended was an installation that had been under way.
+		return reconcile.Progress("uninstalling", time.Second)
+	case current.err != nil:
+		obj.Status.Phase = packv1.PackRemoveFailed
+		obj.Status.LastError = current.err.Error()
+		return reconcile.Failf(reasonRemove, "%w; to let go of the Pack and keep its objects, remove the finalizer %s", current.err, packv1.PackFinalizer)
+	case len(remaining) > 0:
+		return reconcile.Progress(fmt.Sprintf("waiting for %s to go", enumerate(remaining)), lookAgain)
+	}
+	reconcile.Note(ctx, "ReleaseRemoved", "uninstalled release %s", key.Name)
+	return nil
+}
