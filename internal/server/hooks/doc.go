@@ -1,0 +1,2 @@
+// Package hooks answers the webhooks that come in: deploys from CI, and pushes from Git.
+package hooks

@@ -1,0 +1,181 @@
+package hooks
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/peyk/peyk/internal/controller/receiver"
+	"github.com/peyk/peyk/internal/reconcile"
+)
+
+// maxPayload is the longest body of a webhook that is read, in bytes. Pushes of many commits are large.
+const maxPayload = 3 << 20
+
+var webhookPath = regexp.MustCompile(`^/hook/[0-9a-f]{64}$`)
+
+// Receiver answers the webhooks of Receivers at /hook/<id>: it asks for a pass over every object that the Receiver names.
+// An unknown path gives 404, a Receiver that is suspended or not ready 503, a request that is not from the sender 400, an
+// object that cannot be asked 500.
+type Receiver struct {
+	client client.Client
+	log    *slog.Logger
+	now    func() time.Time
+}
+
+// NewReceiver returns the handler of /hook/. Receivers are read through c at every request, so c should have a cache.
+func NewReceiver(c client.Client, log *slog.Logger) *Receiver {
+	return &Receiver{client: c, log: log, now: time.Now}
+}
+
+// ServeHTTP answers one webhook.
+func (h *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if req.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	obj, token, err := h.find(req.Context(), req.URL.Path)
+	switch {
+	case err != nil:
+		h.log.Error("looking for a receiver", "error", err.Error())
+		http.Error(w, "the receiver cannot be read now", http.StatusServiceUnavailable)
+		return
+	case obj == nil:
+		http.Error(w, "no such webhook", http.StatusNotFound)
+		return
+	case obj.Spec.Suspend || !apimeta.IsStatusConditionTrue(obj.Status.Conditions, reconcile.Ready):
+		http.Error(w, "the receiver is suspended or not ready", http.StatusServiceUnavailable)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxPayload))
+	if err != nil {
+		status := http.StatusBadRequest
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			status = http.StatusRequestEntityTooLarge
+		}
+		http.Error(w, "the payload cannot be read, or is larger than 3 MiB", status)
+		return
+	}
+	if err := validate(obj, token, req.Header, body); err != nil {
+		h.log.Info("webhook refused", "receiver", obj.Namespace+"/"+obj.Name, "reason", err.Error())
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := h.notify(req.Context(), obj); err != nil {
+		h.log.Error("asking for reconciliation", "receiver", obj.Namespace+"/"+obj.Name, "error", err.Error())
+		http.Error(w, "some of the receiver's resources could not be asked to reconcile; the log of Peyk says why", http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// find returns the Receiver at a path and its token, and neither when there is none. It compares with every Receiver, so
+// that the time it takes does not tell how much of a guess is right.
+func (h *Receiver) find(ctx context.Context, path string) (*notificationv1.Receiver, string, error) {
+	if !webhookPath.MatchString(path) {
+		return nil, "", nil
+	}
+	all := &notificationv1.ReceiverList{}
+	if err := h.client.List(ctx, all); err != nil {
+		return nil, "", fmt.Errorf("listing receivers: %w", err)
+	}
+	var found *notificationv1.Receiver
+	for i := range all.Items {
+		if same(all.Items[i].Status.WebhookPath, path) {
+			found = &all.Items[i]
+		}
+	}
+	if found == nil {
+		return nil, "", nil
+	}
+	token, err := receiver.Token(ctx, h.client, found)
+	if err != nil {
+		return nil, "", err
+	}
+	// A token that was changed a moment ago no longer opens the old path.
+	if !same(found.GetWebhookPath(token), path) {
+		return nil, "", nil
+	}
+	return found, token, nil
+}
+
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+// notify asks for a pass over each resource. One that cannot be asked does not keep the others from being asked.
+func (h *Receiver) notify(ctx context.Context, obj *notificationv1.Receiver) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{
+		reconcile.RequestAnnotation: h.now().UTC().Format(time.RFC3339Nano),
+	}}})
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, ref := range obj.Spec.Resources {
+		targets, err := h.targets(ctx, obj.Namespace, ref.CrossNamespaceObjectReference)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		for _, target := range targets {
+			err := h.client.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("peyk"))
+			if err != nil {
+				failed = append(failed, fmt.Errorf("annotating %s %s/%s: %w", ref.Kind, target.Namespace, target.Name, err))
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (h *Receiver) targets(ctx context.Context, namespace string, ref notificationv1.CrossNamespaceObjectReference) ([]*metav1.PartialObjectMetadata, error) {
+	version, err := schema.ParseGroupVersion(receiver.APIVersion(ref))
+	if err != nil {
+		return nil, fmt.Errorf("reading the version of %s: %w", ref.Kind, err)
+	}
+	if ref.Namespace != "" {
+		namespace = ref.Namespace
+	}
+	if ref.Name != "*" {
+		target := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: ref.Name}}
+		target.SetGroupVersionKind(version.WithKind(ref.Kind))
+		return []*metav1.PartialObjectMetadata{target}, nil
+	}
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(version.WithKind(ref.Kind + "List"))
+	if err := h.client.List(ctx, list, client.InNamespace(namespace), client.MatchingLabels(ref.MatchLabels)); err != nil {
+		return nil, fmt.Errorf("listing %s in namespace %s: %w", ref.Kind, namespace, err)
+	}
+	var targets []*metav1.PartialObjectMetadata
+	for i := range list.Items {
+		list.Items[i].SetGroupVersionKind(version.WithKind(ref.Kind))
+		targets = append(targets, &list.Items[i])
+	}
+	return targets, nil
+}
+
+// allowed says whether an event is one of those that the Receiver is for.
+func allowed(events []string, event string) error {
+	if len(events) == 0 {
+		return nil
+	}
+	for _, e := range events {
+		if strings.EqualFold(e, event) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the event %.100q is not in spec.events of the receiver", event)
+}
