@@ -1,0 +1,80 @@
+package operator
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/peyk/peyk/charts"
+	"github.com/peyk/peyk/internal/apply"
+	"github.com/peyk/peyk/internal/artifact"
+	"github.com/peyk/peyk/internal/git"
+	"github.com/peyk/peyk/internal/kube"
+	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/render/helm"
+)
+
+// engines are what the controllers share.
+type engines struct {
+	clients   *kube.Pool
+	own       *kube.Client // with Peyk's own rights
+	apply     *apply.Engine
+	artifacts *artifact.Store
+	mirrors   *git.Mirrors
+	catalog   *helm.Catalog
+	releases  *helm.Engine
+	metrics   *reconcile.Metrics
+	events    reconcile.EventRecorder
+}
+
+// newEngines makes the engines and adds to mgr what they do by themselves.
+func newEngines(mgr ctrl.Manager, o Options) (*engines, error) {
+	if err := os.MkdirAll(o.DataDir, 0o750); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w; --data-dir chooses another", err)
+	}
+	e := &engines{events: mgr.GetEventRecorder("peyk")}
+	var err error
+	if e.clients, err = kube.NewPool(mgr.GetConfig()); err != nil {
+		return nil, err
+	}
+	if e.own, err = e.clients.For(kube.Identity{}); err != nil {
+		return nil, err
+	}
+	if e.metrics, err = reconcile.NewMetrics(metrics.Registry); err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	if e.artifacts, err = artifact.New(filepath.Join(o.DataDir, "artifacts"), o.artifactURL(), o.Log); err != nil {
+		return nil, err
+	}
+	if e.mirrors, err = git.NewMirrors(filepath.Join(o.DataDir, "git"), git.DefaultLimits()); err != nil {
+		return nil, err
+	}
+	if err := e.addHelm(mgr, o); err != nil {
+		return nil, err
+	}
+	e.apply = apply.New(e.own, o.Log, apply.Kustomizations, apply.Packs)
+	return e, errors.Join(
+		mgr.Add(e.apply),
+		mgr.Add(manager.RunnableFunc(e.artifacts.Run)),
+		mgr.Add(manager.RunnableFunc(e.mirrors.Run)),
+	)
+}
+
+func (e *engines) addHelm(mgr ctrl.Manager, o Options) error {
+	builtin, err := charts.Repositories()
+	if err != nil {
+		return fmt.Errorf("reading the built-in charts: %w", err)
+	}
+	store, err := helm.NewStore(filepath.Join(o.DataDir, "charts"), builtin)
+	if err != nil {
+		return err
+	}
+	e.catalog = helm.NewCatalog(store)
+	e.releases, err = helm.NewEngine(mgr.GetConfig(), e.own)
+	return err
+}

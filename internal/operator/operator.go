@@ -1,0 +1,94 @@
+// Package operator wires Peyk's long-running process together: scheme, manager, engines, the list of controllers and the
+// HTTP servers.
+package operator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+)
+
+// Options configure the process.
+type Options struct {
+	// Config is how to reach the cluster.
+	Config *rest.Config
+	// Namespace that Peyk runs in.
+	Namespace string
+	// HTTPAddr serves webhooks and health, MetricsAddr serves /metrics, ArtifactAddr serves artifacts to other programs.
+	// ArtifactAddr and MetricsAddr are for inside the cluster.
+	HTTPAddr, MetricsAddr, ArtifactAddr string
+	// ArtifactURL is the base of the artifact URLs in statuses. Default: Peyk's Service and the port of ArtifactAddr.
+	ArtifactURL string
+	// DataDir is where artifacts, Git mirrors and charts are kept. It may be lost: everything in it is fetched again.
+	DataDir string
+	// Concurrent is how many objects of each kind are worked on at the same time.
+	Concurrent int
+	// LeaderElect lets only one of several replicas work.
+	LeaderElect bool
+	Log         *slog.Logger
+}
+
+// Run reconciles until ctx is done. It returns an error when the process cannot start or has to stop.
+func Run(ctx context.Context, o Options) error {
+	log.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
+	mgr, err := newManager(o)
+	if err != nil {
+		return err
+	}
+	shared, err := newEngines(mgr, o)
+	if err != nil {
+		return err
+	}
+	if err := addControllers(mgr, shared, o); err != nil {
+		return err
+	}
+	if err := addServers(mgr, shared, o); err != nil {
+		return err
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("running the operator: %w", err)
+	}
+	return nil
+}
+
+func newManager(o Options) (ctrl.Manager, error) {
+	scheme, err := NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	config := rest.CopyConfig(o.Config)
+	config.QPS = -1 // the API server has its own priority and fairness
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr},
+		HealthProbeBindAddress:        "0",
+		LeaderElection:                o.LeaderElect,
+		LeaderElectionID:              "peyk",
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Client: client.Options{Cache: &client.CacheOptions{
+			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
+		}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the cluster: %w", err)
+	}
+	return mgr, nil
+}
+
+func (o Options) artifactURL() string {
+	if o.ArtifactURL != "" {
+		return o.ArtifactURL
+	}
+	return fmt.Sprintf("http://peyk.%s.svc.cluster.local.:9790", o.Namespace)
+}

@@ -1,0 +1,25 @@
+package operator
+
+import (
+	"errors"
+
+	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+
+	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+)
+
+// NewScheme returns the kinds that Peyk knows by type.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(
+		clientgoscheme.AddToScheme(scheme),
+		sourcev1.AddToScheme(scheme),
+		ksv1.AddToScheme(scheme),
+		notificationv1.AddToScheme(scheme),
+		packv1.AddToScheme(scheme),
+	)
+}
