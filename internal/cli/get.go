@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// query is what a get command asks for.
+type query struct {
+	kinds    []kind
+	name     string
+	all      bool
+	watch    bool
+	selector string
+	format   string
+}
+
+func (a *App) newGet() *cobra.Command {
+	cmd := group(&cobra.Command{
+		Use:   "get",
+		Short: "List Packs, Kustomizations, sources and the rest",
+		Long:  "List the objects that Peyk works on, with their revision, whether they are ready, and what is wrong if they are not.",
+		Example: `  # everything in every namespace
+  peyk get all -A
+
+  # follow the Packs of a namespace
+  peyk get packs -n base --watch`,
+	})
+	sources := a.newGetKinds("sources", []string{"source"}, "List the sources", gitRepositories())
+	sources.AddCommand(a.newGetKinds("git", nil, "List the Git sources", gitRepositories()))
+	cmd.AddCommand(
+		a.newGetKinds("all", nil, "List the objects of every kind", packs(), kustomizations(), gitRepositories(), receivers()),
+		a.newGetKinds("packs", []string{"pack", "pk"}, "List the Packs", packs()),
+		a.newGetKinds("kustomizations", []string{"kustomization", "ks"}, "List the Kustomizations", kustomizations()),
+		a.newGetKinds("receivers", []string{"receiver"}, "List the Receivers", receivers()),
+		a.newGetKinds("repositories", []string{"repository"}, "List the repositories of charts", clusterPackRepositories(), packRepositories()),
+		sources,
+	)
+	return cmd
+}
+
+func (a *App) newGetKinds(use string, aliases []string, short string, kinds ...kind) *cobra.Command {
+	q := query{kinds: kinds, format: "table"}
+	cmd := &cobra.Command{
+		Use: use + " [NAME]", Aliases: aliases, Short: short,
+		Long: short + ". With a name, only the object of that name; it is an error if there is none.",
+		Example: fmt.Sprintf(`  peyk get %[1]s -A
+  peyk get %[1]s -o yaml`, use),
+		Args: wants(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				q.name = args[0]
+			}
+			return a.get(cmd, q)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVarP(&q.all, "all-namespaces", "A", false, "of every namespace")
+	flags.BoolVarP(&q.watch, "watch", "w", false, "go on and print what changes")
+	flags.StringVarP(&q.selector, "selector", "l", "", "only with these labels, such as app=web")
+	flags.StringVarP(&q.format, "output", "o", q.format, "table, json or yaml")
+	return cmd
+}
+
+func (a *App) get(cmd *cobra.Command, q query) error {
+	if err := q.check(); err != nil {
+		return err
+	}
+	cluster, err := a.connect()
+	if err != nil {
+		return err
+	}
+	say := newPrinter(cmd.OutOrStdout(), a.plain)
+	if q.watch {
+		return q.follow(cmd.Context(), cluster, say)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
+	defer cancel()
+	found := make([]client.ObjectList, len(q.kinds))
+	var objects []client.Object
+	for i, k := range q.kinds {
+		if found[i], err = q.list(ctx, cluster, k); err != nil {
+			return err
+		}
+		items, err := itemsOf(found[i])
+		if err != nil {
+			return err
+		}
+		objects = append(objects, items...)
+	}
+	if len(objects) == 0 && q.name != "" {
+		return notFoundError{fmt.Errorf("there is no %s %q%s", q.kinds[0].name, q.name, q.where(cluster))}
+	}
+	if q.format != "table" {
+		return writeObjects(cmd.OutOrStdout(), q.format, objects, cluster.Client.Scheme(), q.name != "")
+	}
+	if len(objects) == 0 {
+		newPrinter(cmd.ErrOrStderr(), a.plain).Failure("no %s found%s", q.names(), q.where(cluster))
+		return nil
+	}
+	return q.print(say, found)
+}
+
+func (q query) check() error {
+	if err := checkFormat(q.format, "table", "json", "yaml"); err != nil {
+		return err
+	}
+	if _, err := labels.Parse(q.selector); err != nil {
+		return usagef("selector %q: %w", q.selector, err)
+	}
+	if q.watch && len(q.kinds) > 1 {
+		return usagef("--watch follows one kind: name it, as in 'peyk get packs --watch'")
+	}
+	if q.watch && q.format != "table" {
+		return usagef("--watch prints a table: leave --output out")
+	}
+	if q.all && q.name != "" {
+		return usagef("a name is looked up in one namespace: leave --all-namespaces out")
+	}
+	return nil
+}
+
+// list asks the cluster for the objects of one kind. When several kinds are asked for, one that the cluster does not
+// serve has no objects.
+func (q query) list(ctx context.Context, cluster *Cluster, k kind) (client.ObjectList, error) {
+	list := k.list()
+	err := cluster.Client.List(ctx, list, q.options(cluster, k)...)
+	if unknownKind(err) && len(q.kinds) > 1 {
+		return k.list(), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing the objects of kind %s: %w", k.name, err)
+	}
+	return list, q.keepNamed(list)
+}
+
+func (q query) options(cluster *Cluster, k kind) []client.ListOption {
+	var options []client.ListOption
+	if !q.all && !k.cluster {
+		options = append(options, client.InNamespace(cluster.Namespace))
+	}
+	if selector, err := labels.Parse(q.selector); err == nil && q.selector != "" {
+		options = append(options, client.MatchingLabelsSelector{Selector: selector})
+	}
+	return options
+}
+
+// keepNamed drops what has another name than the one asked for.
+func (q query) keepNamed(list client.ObjectList) error {
+	if q.name == "" {
+		return nil
+	}
+	all, err := meta.ExtractList(list)
+	if err != nil {
+		return fmt.Errorf("reading the list: %w", err)
+	}
+	var kept []runtime.Object
+	for _, item := range all {
+		if object, ok := item.(client.Object); ok && object.GetName() == q.name {
+			kept = append(kept, item)
+		}
+	}
+	return meta.SetList(list, kept)
+}
+
+// print writes one table for each kind that has objects.
+func (q query) print(say *printer, found []client.ObjectList) error {
+	printed := false
+	for i, k := range q.kinds {
+		items, err := itemsOf(found[i])
+		if err != nil {
+			return err
+		}
+		if len(items) == 0 {
+			continue
+		}
+		if printed {
+			_, _ = io.WriteString(say.out, "\n")
+		}
+		printed = true
+		rows := [][]string{k.header(q.all)}
+		for _, item := range items {
+			rows = append(rows, k.row(item, q.all, len(q.kinds) > 1))
+		}
+		t := newTable(say, rows)
+		for _, row := range rows {
+			t.print(row)
+		}
+	}
+	return nil
+}
+
+func (q query) names() string {
+	if len(q.kinds) > 1 {
+		return "objects"
+	}
+	return q.kinds[0].name + " objects"
+}
+
+func (q query) where(cluster *Cluster) string {
+	if q.all || (len(q.kinds) == 1 && q.kinds[0].cluster) {
+		return " in any namespace"
+	}
+	return fmt.Sprintf(" in the namespace %q", strings.TrimSpace(cluster.Namespace))
+}
+
+func itemsOf(list client.ObjectList) ([]client.Object, error) {
+	all, err := meta.ExtractList(list)
+	if err != nil {
+		return nil, fmt.Errorf("reading the list: %w", err)
+	}
+	items := make([]client.Object, 0, len(all))
+	for _, item := range all {
+		if object, ok := item.(client.Object); ok {
+			items = append(items, object)
+		}
+	}
+	return items, nil
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peyk/peyk/internal/install"
+	"github.com/peyk/peyk/internal/operator"
+)
+
+func (a *App) newOperator() *cobra.Command {
+	o := operator.Options{
+		HTTPAddr: ":9090", MetricsAddr: ":8080", ArtifactAddr: ":9790", DataDir: "/data", Concurrent: 10,
+	}
+	level, format := "info", "text"
+	cmd := &cobra.Command{
+		Use:   "operator",
+		Short: "Run the operator",
+		Long: `Run the operator: the controllers, the webhooks and the artifact server, until the process is told to stop. In a cluster
+this is what the Deployment runs; outside it works on the cluster of the kubeconfig.`,
+		Example: `  # on your own machine, against the cluster of the current context
+  peyk operator --data-dir ./data --artifact-url http://127.0.0.1:9790`,
+		Args: wants(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log, err := newLog(cmd.ErrOrStderr(), level, format)
+			if err != nil {
+				return err
+			}
+			a.asked = true
+			config, _, err := load(a.access)
+			if err != nil {
+				return err
+			}
+			o.Config, o.Log, o.Namespace = config, log, a.access.Namespace
+			if o.Namespace == "" {
+				o.Namespace = install.DefaultNamespace
+			}
+			return operator.Run(cmd.Context(), o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.HTTPAddr, "http-addr", o.HTTPAddr, "address of the webhooks, /healthz and /readyz")
+	flags.StringVar(&o.MetricsAddr, "metrics-addr", o.MetricsAddr, "address of /metrics")
+	flags.StringVar(&o.ArtifactAddr, "artifact-addr", o.ArtifactAddr, "address of the artifacts")
+	flags.StringVar(&o.ArtifactURL, "artifact-url", "", "base of the artifacts' URLs (default: Peyk's Service)")
+	flags.StringVar(&o.DataDir, "data-dir", o.DataDir, "folder of artifacts, Git mirrors and charts; it may be lost")
+	flags.IntVar(&o.Concurrent, "concurrent", o.Concurrent, "how many objects of each kind are worked on at the same time")
+	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "work only while holding the lease, for several replicas")
+	flags.StringVar(&level, "log-level", level, "debug, info, warn or error")
+	flags.StringVar(&format, "log-format", format, "text or json")
+	return cmd
+}
+
+func newLog(out io.Writer, level, format string) (*slog.Logger, error) {
+	if err := checkFormat(format, "text", "json"); err != nil {
+		return nil, err
+	}
+	var options slog.HandlerOptions
+	var parsed slog.Level
+	if err := parsed.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef("log level %q: choose one of debug, info, warn, error", level)
+	}
+	options.Level = parsed
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(out, &options)), nil
+	}
+	return slog.New(slog.NewTextHandler(out, &options)), nil
+}
