@@ -1,0 +1,77 @@
+# Peyk: see `make help`.
+SHELL := /bin/bash
+export CGO_ENABLED ?= 0
+export GOTOOLCHAIN ?= local
+# The flags with which `peyk build` makes images, so that one compilation serves programs, tests and images.
+export GOFLAGS := -buildvcs=false -trimpath -tags=timetzdata
+LOCAL_GOFLAGS := -buildvcs=false
+
+BIN     := $(CURDIR)/bin
+NAME    ?= demo
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# What the local cluster needs, what the images are assembled with, and what the tests run against.
+PACKAGES := ca-certificates conntrack containernetworking-plugins curl git iproute2 kmod mount nftables procps runc util-linux
+TEST_PACKAGES := gcc libc6-dev openssh-client postgresql-15 redis-server
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test down build tools deps test-deps unit e2e bench generate verify lint
+
+help: ## show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: deps build tools ## start a cluster, install Peyk, deliver the sample application (root, Debian 12)
+	$(BIN)/demo --name $(NAME) --bin $(BIN) --root $(CURDIR)
+
+down: ## remove everything that `make demo` made
+	@if [ -x $(BIN)/peyk-local ]; then $(BIN)/peyk-local down --name $(NAME); else echo "nothing to remove: $(BIN)/peyk-local was not built"; fi
+
+test: deps test-deps build tools verify unit e2e ## run every test, end-to-end included (root, Debian 12)
+
+build: ## build peyk, peyk-local and its programs into bin/
+	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/peyk ./cmd/peyk
+	go build -o $(BIN)/demo ./test/demo
+	GOFLAGS=$(LOCAL_GOFLAGS) sh local/build.sh $(BIN)
+
+tools: ## build the stock kubectl and helm of the pinned releases into bin/
+	@v=$$(go list -m -f '{{.Version}}' helm.sh/helm/v4); set -x; \
+	go build -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=$$v" -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
+	@cd local; export GOFLAGS=$(LOCAL_GOFLAGS); v=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes); set -x; \
+	go build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$v -X k8s.io/client-go/pkg/version.gitVersion=$$v" -o $(BIN)/kubectl k8s.io/kubernetes/cmd/kubectl
+
+deps: ## install the Debian packages that the local cluster needs
+	@$(call install,$(PACKAGES))
+
+test-deps: ## install the Debian packages that the tests need besides
+	@$(call install,$(TEST_PACKAGES))
+
+unit: ## run the tests of both modules and of the sample, with a control plane but without nodes
+	go test $$(go list ./... | grep -v /test/e2e)
+	cd samples/ping && go test ./...
+	cd local && GOFLAGS=$(LOCAL_GOFLAGS) go test -timeout 20m ./...
+
+e2e: ## run the demo and the tests on it, and check that nothing is left behind
+	go test -count=1 -timeout 25m ./test/e2e
+
+generate: ## write the generated files anew
+	go tool controller-gen object paths=./api/...
+	go generate ./api/crds
+
+verify: ## check that generated files are up to date, and that the code is formatted and vetted
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these files"; exit 1; }
+	$(MAKE) --no-print-directory generate
+	@git diff --exit-code --stat -- api || { echo "generated files are out of date: commit what make generate wrote"; exit 1; }
+	go vet ./...
+	cd local && GOFLAGS=$(LOCAL_GOFLAGS) go vet ./...
+	cd samples/ping && go vet ./...
+
+lint: ## run golangci-lint, when it is installed
+	golangci-lint run ./...
+
+# install asks apt-get for the packages that are missing, and says so.
+define install
+missing=$$(for p in $(1); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+if [ -n "$$missing" ]; then \
+	echo "installing with apt-get:" $$missing; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/tmp/peyk-apt.log || { tail -20 /tmp/peyk-apt.log; exit 1; }; \
+fi
+endef
