@@ -3,6 +3,7 @@ package git
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
@@ -10,9 +11,9 @@ import (
 
 // session is one conversation with git-upload-pack.
 type session interface {
-	// sendsThinPacks says whether the server can leave out of a pack what its objects are only differences from. It is
-	// known once the references are there.
-	sendsThinPacks() bool
+	// greeting is the start of what the server sent, with its capabilities as they are: go-git hides those that it does
+	// not support itself.
+	greeting() string
 	AdvertisedReferencesContext(context.Context) (*packp.AdvRefs, error)
 	UploadPack(context.Context, *packp.UploadPackRequest) (*packp.UploadPackResponse, error)
 	io.Closer
@@ -53,24 +54,25 @@ func (c *Connection) open(ctx context.Context) error {
 		return err
 	}
 	refs, err := s.AdvertisedReferencesContext(ctx)
-	if err == nil {
-		err = readable(refs, c.remote)
-	}
 	if err != nil {
 		s.Close()
-		return err
+		return readable(s.greeting(), c.remote, err)
 	}
 	c.session, c.refs, c.spent = s, refs, false
 	return nil
 }
 
-func readable(refs *packp.AdvRefs, remote Remote) error {
-	for _, format := range refs.Capabilities.Get(capability.Capability("object-format")) {
-		if format != "sha1" {
-			return errorf(Unsupported, "reading %s: repositories with %s object names are not supported, only sha1", remote.Address(), format)
-		}
+// readable gives err a better reason where the repository has names of another form, which nothing here can parse.
+func readable(greeting string, remote Remote, err error) error {
+	if strings.Contains(greeting, "object-format=sha256") {
+		return errorf(Unsupported, "reading %s: repositories with sha256 object names are not supported, only sha1", remote.Address())
 	}
-	return nil
+	return err
+}
+
+// sendsThinPacks says whether the server can leave out of a pack what its objects are only differences from.
+func (c *Connection) sendsThinPacks() bool {
+	return strings.Contains(c.session.greeting(), " "+string(capability.ThinPack))
 }
 
 // Close ends the conversation.

@@ -97,6 +97,8 @@ func diagnose(ctx context.Context, err error) (Kind, string) {
 		return Empty, "the repository has no commit yet"
 	case strings.Contains(cause.Error(), "not our ref"):
 		return NoRevision, "the repository does not have the wanted commit"
+	case errors.Is(ctx.Err(), context.Canceled):
+		return Failed, "stopped before the end"
 	case errors.Is(cause, context.DeadlineExceeded) || ctx.Err() != nil:
 		return Unreachable, "the server did not answer in time; look at the server, or raise spec.timeout"
 	}
@@ -138,7 +140,17 @@ func diagnoseConnection(err error) (Kind, string) {
 	if isNotGit(err) {
 		return NoRepository, "the server does not answer as a Git server; is this the address to clone from?"
 	}
-	return Failed, err.Error()
+	return Failed, oneLine(err.Error())
+}
+
+// oneLine makes what a server or a library says fit for a message.
+func oneLine(text string) string {
+	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "")
+	const longest = 300
+	if runes := []rune(text); len(runes) > longest {
+		return string(runes[:longest]) + "..."
+	}
+	return text
 }
 
 // isNotGit recognises answers, such as an HTML page, that are no Git protocol.

@@ -71,7 +71,7 @@ func (c *Connection) request(m mirror, rev Revision) *packp.UploadPackRequest {
 		req.Shallows = append([]plumbing.Hash(nil), req.Haves...)
 	}
 	// Without history a server looks for what is here already only when it may send a thin pack.
-	if len(req.Haves) > 0 && c.session.sendsThinPacks() {
+	if len(req.Haves) > 0 && c.sendsThinPacks() {
 		_ = req.Capabilities.Set(capability.ThinPack)
 	}
 	return req

@@ -3,7 +3,6 @@ package git_test
 import (
 	"encoding/hex"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -95,18 +94,4 @@ func TestLimits(t *testing.T) {
 		_, err := f.read(git.Reference{Branch: tt.branch})
 		wantError(t, err, git.Refused, tt.part)
 	}
-}
-
-func TestDeltaThatUnfoldsTooFarIsRefused(t *testing.T) {
-	f := newFixture(t)
-	f.repo.Git("config", "pack.compression", "9")
-	line := strings.Repeat("a line of this file that compresses well, over and over\n", 200)
-	f.repo.Commit("main", "small", map[string]string{"a": line + "1", "b": line + line + "2"})
-	f.repo.Git("repack", "-a", "-d", "-f", "--depth=10", "--window=10")
-	if err := os.RemoveAll(f.dir); err != nil {
-		t.Fatal(err)
-	}
-	f.open(git.Limits{Files: 10, FileBytes: int64(len(line)) + 100, TreeBytes: 1 << 20, PackBytes: 1 << 20})
-	_, err := f.read(git.Reference{Branch: "main"})
-	wantError(t, err, git.Refused, "an object of more than")
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
@@ -59,10 +58,7 @@ type httpSession struct {
 	start startOf
 }
 
-// sendsThinPacks looks at the list itself: go-git hides what it does not support.
-func (s *httpSession) sendsThinPacks() bool {
-	return strings.Contains(string(s.start.kept), " "+string(capability.ThinPack))
-}
+func (s *httpSession) greeting() string { return string(s.start.kept) }
 
 func (s *httpSession) Close() error {
 	if s.own != nil {

@@ -227,3 +227,19 @@ func TestSilentServers(t *testing.T) {
 		}
 	}
 }
+
+func TestOtherObjectNames(t *testing.T) {
+	f := newFixture(t)
+	f.repo.Git("init", "--quiet", "--bare", "--object-format=sha256", f.root+"/new.git")
+	other := *f.repo
+	other.Dir = f.root + "/new.git"
+	other.Commit("main", "first", map[string]string{"a": "1"})
+	ssh := gittest.NewSSHServer(t, f.root, "")
+	for _, remote := range []git.Remote{
+		{URL: f.server.URL + "/new.git"},
+		{URL: "ssh://" + ssh.Address + "/new.git", Credentials: git.Credentials{SSHKey: ssh.Identity, KnownHosts: ssh.KnownHosts}},
+	} {
+		_, err := checkout(t, f.mirrors, remote, git.Reference{Branch: "main"}, git.Tree{})
+		wantError(t, err, git.Unsupported, "sha256")
+	}
+}

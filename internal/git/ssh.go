@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
@@ -28,8 +27,8 @@ type sshSession struct {
 	command *ssh.Session
 	in      io.WriteCloser
 	out     io.Reader
+	first   *startOf
 	stderr  *tail
-	thin    bool
 	// release stops watching the context that the session was opened with.
 	release func() bool
 }
@@ -79,7 +78,8 @@ func (s *sshSession) start(path string, limits Limits) error {
 	if err != nil {
 		return err
 	}
-	s.out = bufio.NewReader(limit(io.NopCloser(out), limits.PackBytes+advertisementBytes))
+	s.first = &startOf{ReadCloser: limit(io.NopCloser(out), limits.PackBytes+advertisementBytes)}
+	s.out = bufio.NewReader(s.first)
 	s.command.Stderr = s.stderr
 	return s.command.Start("git-upload-pack " + shellQuote(path))
 }
@@ -168,12 +168,11 @@ func (s *sshSession) AdvertisedReferencesContext(ctx context.Context) (*packp.Ad
 	case refs.IsEmpty():
 		return nil, transport.ErrEmptyRemoteRepository
 	}
-	s.thin = refs.Capabilities.Supports(capability.ThinPack)
 	transport.FilterUnsupportedCapabilities(refs.Capabilities)
 	return refs, nil
 }
 
-func (s *sshSession) sendsThinPacks() bool { return s.thin }
+func (s *sshSession) greeting() string { return string(s.first.kept) }
 
 // refusal explains a command that ended without an answer: its reason is on standard error.
 func (s *sshSession) refusal(ctx context.Context) error {
