@@ -96,7 +96,7 @@ func TestBadSources(t *testing.T) {
 		applyText(t, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: bad, namespace: peyk-system}, stringData: {username: peyk, password: %q}}", strings.TrimSpace(string(admin))))
 		forge(t, http.MethodDelete, "bad", nil)
 		kubectl(t, "annotate", "gitrepository", "-n", "peyk-system", "bad", "--overwrite", "reconcile.fluxcd.io/requestedAt=2")
-		says(t, "gitrepository", "sources", "peyk-system", "bad", "bad.git", "found")
+		says(t, "gitrepository", "sources", "peyk-system", "bad", "bad.git", "there is no repository at this address")
 	})
 	if got := value(t, "bad", "a"); got != "good" {
 		t.Errorf("value %q, want what was applied last", got)
