@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -276,6 +277,15 @@ func TestAFightIsPutOff(t *testing.T) {
 	if got := actions(r.mustApply(t, request))["ConfigMap/a"]; got != Skipped {
 		t.Errorf("after three repairs in a row the next one was %s, want put off", got)
 	}
+	for range 20 { // whoever goes on changing the object does not keep the repair from coming
+		r.edit(t, ns, "a", rand.Text())
+		time.Sleep(100 * time.Millisecond)
+	}
+	eventually(t, "the repair is due", func() bool {
+		_, err := r.Apply(t.Context(), request)
+		value, _ := r.data(t, ns, "a")
+		return err == nil && value == "1"
+	})
 }
 
 func TestAStageIsAppliedWholeOrNotAtAll(t *testing.T) {
@@ -399,18 +409,37 @@ func TestForceRecreates(t *testing.T) {
 func TestHealthFollowsTheCluster(t *testing.T) {
 	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "health"}
 	r := newRig(t)
-	claim := fmt.Sprintf("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c, namespace: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}", ns)
-	r.mustApply(t, r.request(t, owner, space(ns), claim))
-	report := r.Health(owner, nil)
-	if report.Ready || !strings.Contains(report.Message(), "PersistentVolumeClaim/"+ns+"/c") {
-		t.Fatalf("report %+v, want it to wait for the claim", report)
+	crd := `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gizmos.test.peyk.dev}
+spec:
+  group: test.peyk.dev
+  scope: Namespaced
+  names: {plural: gizmos, singular: gizmo, kind: Gizmo, listKind: GizmoList}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+`
+	r.mustApply(t, r.request(t, owner, space(ns), crd, fmt.Sprintf("{apiVersion: test.peyk.dev/v1, kind: Gizmo, metadata: {name: g, namespace: %s}}", ns)))
+	becomes := func(status, message string) {
+		t.Helper()
+		gvr := schema.GroupVersionResource{Group: "test.peyk.dev", Version: "v1", Resource: "gizmos"}
+		patch := fmt.Appendf(nil, `{"status":{"conditions":[{"type":"Ready","status":%q,"reason":"Test","message":%q}]}}`, status, message)
+		if _, err := r.user.Dynamic.Resource(gvr).Namespace(ns).Patch(t.Context(), "g", types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	gvr := schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}
-	if _, err := r.user.Dynamic.Resource(gvr).Namespace(ns).Patch(t.Context(), "c", types.MergePatchType, []byte(`{"status":{"phase":"Bound"}}`), metav1.PatchOptions{}, "status"); err != nil {
-		t.Fatal(err)
-	}
+	becomes("False", "winding up")
 	r.woken(t, owner)
-	eventually(t, "the claim is healthy", func() bool { return r.Health(owner, nil).Ready })
+	eventually(t, "the report waits for the gizmo, and says why", func() bool {
+		report := r.Health(owner, nil)
+		return !report.Ready && strings.Contains(report.Message(), "Gizmo/"+ns+"/g") && strings.Contains(report.Message(), "winding up")
+	})
+	becomes("True", "it runs")
+	r.woken(t, owner)
+	eventually(t, "the gizmo is healthy", func() bool { return r.Health(owner, nil).Ready })
+	if !r.InSync(owner) {
+		t.Error("a change of the status is not drift")
+	}
 }
 
 func TestObserveAdoptsAndRepairs(t *testing.T) {

@@ -32,6 +32,9 @@ func (e *Engine) wake(owner Owner, t *tracked) {
 		return
 	}
 	now := e.clock.Now()
+	if now.Before(t.notBefore) {
+		return // the repair is on its way; further changes do not put it off further
+	}
 	if now.Sub(t.notBefore) > quiet {
 		t.repairs = 0
 	}

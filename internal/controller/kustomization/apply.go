@@ -19,7 +19,6 @@ func (p *pass) apply(ctx context.Context) error {
 		p.wanted = p.prior
 		return nil
 	}
-	start := p.clock.Now()
 	result, err := p.engine.Apply(ctx, p.request)
 	if changes := result.Changed(); len(changes) > 0 {
 		reconcile.Note(ctx, reasonOf(changes), "%s", describe(changes))
@@ -30,8 +29,8 @@ func (p *pass) apply(ctx context.Context) error {
 	}
 	p.wanted = result.Inventory
 	setInventory(p.obj, p.prior.With(result.Inventory))
-	if was := p.remembered(); was.key != p.key {
-		p.remember(p.obj, memo{key: p.key, since: start})
+	if was := p.remembered(); was.applied != p.key {
+		p.remember(p.obj, memo{done: was.done, applied: p.key, since: p.start})
 	}
 	return nil
 }
@@ -43,6 +42,7 @@ func (p *pass) prune(ctx context.Context) error {
 	}
 	if !p.obj.Spec.Prune {
 		setInventory(p.obj, p.wanted)
+		p.finish()
 		return nil
 	}
 	deleted, remaining, err := p.engine.Prune(ctx, p.owner, p.client, p.prior, p.wanted)
@@ -53,7 +53,15 @@ func (p *pass) prune(ctx context.Context) error {
 	if err != nil {
 		return reconcile.Fail(meta.PruneFailedReason, err)
 	}
+	p.finish()
 	return nil
+}
+
+// finish remembers that the desired state is applied and pruned.
+func (p *pass) finish() {
+	m := p.remembered()
+	m.done = p.key
+	p.remember(p.obj, m)
 }
 
 // checkHealth parks the Kustomization until its objects are healthy, when it was asked to wait.

@@ -36,7 +36,7 @@ func (p *pass) readVariables(ctx context.Context) error {
 	if token := p.obj.Annotations[reconcile.RequestAnnotation]; token != p.obj.Status.LastHandledReconcileAt {
 		p.engine.Forget(p.owner)
 	}
-	p.settled = p.remembered().key == p.key && p.engine.InSync(p.owner)
+	p.settled = p.remembered().done == p.key && p.engine.InSync(p.owner)
 	return nil
 }
 

@@ -48,10 +48,11 @@ type Controller struct {
 	memos map[types.NamespacedName]memo
 }
 
-// memo is what this process knows of the last successful apply.
+// memo is what this process knows of the last apply. A key stands for a desired state: artifact, generation, variables.
 type memo struct {
-	key   string    // of the desired state: artifact, generation, variables
-	since time.Time // when it was applied
+	done    string    // key of what was applied and pruned
+	applied string    // key of what was applied
+	since   time.Time // when that was
 }
 
 // Setup adds the controller to mgr. It returns an error when an index or the controller cannot be added.
@@ -110,14 +111,15 @@ type pass struct {
 	client  *kube.Client
 	vars    map[string]string
 	key     string
-	settled bool // what is applied is what is wanted
+	settled bool // what is applied and pruned is what is wanted
+	start   time.Time
 	request apply.Request
 	wanted  apply.Inventory
 	prior   apply.Inventory
 }
 
 func (c *Controller) plan(obj *ksv1.Kustomization) reconcile.Pass {
-	p := &pass{Controller: c, obj: obj, owner: ownerOf(obj)}
+	p := &pass{Controller: c, obj: obj, owner: ownerOf(obj), start: c.clock.Now()}
 	return reconcile.Pass{
 		Phases: []reconcile.Phase{
 			{Name: "validate", Run: p.validate},
@@ -160,7 +162,7 @@ func (p *pass) settle(err error) {
 		return
 	}
 	now := p.clock.Now()
-	status.History.Upsert(p.source.Digest, now, now.Sub(p.remembered().since), outcome,
+	status.History.Upsert(p.source.Digest, now, now.Sub(p.start), outcome,
 		map[string]string{"revision": p.source.Revision})
 }
 
