@@ -11,7 +11,7 @@ NAME    ?= demo
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # What the local cluster needs, what the images are assembled with, and what the tests run against.
 PACKAGES := ca-certificates conntrack containernetworking-plugins curl git iproute2 kmod mount nftables procps runc util-linux
-TEST_PACKAGES := gcc libc6-dev openssh-client postgresql-15 redis-server
+TEST_PACKAGES := postgresql-15 redis-server
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test down build tools deps test-deps unit e2e bench generate verify lint

@@ -203,7 +203,8 @@ func (d *demo) up(ctx context.Context) error {
 }
 
 func (d *demo) loadImages(ctx context.Context) error {
-	return d.show(ctx, "peyk-local", "load", "--name", d.name, "images/postgres", "images/redis")
+	cache := filepath.Join(d.cluster.StateDir, "demo-cache") // goes with the cluster
+	return d.show(ctx, "peyk-local", "load", "--name", d.name, "--cache-dir", cache, "images/postgres", "images/redis")
 }
 
 // registry is the address of the local registry, without a scheme.

@@ -93,6 +93,9 @@ func stop(before map[string][]string) error {
 	if _, err := command(context.Background(), nil, "peyk-local", "down", "--name", name); err != nil {
 		return err
 	}
+	if entries, err := os.ReadDir(local.StateDir); err == nil {
+		return fmt.Errorf("%s is still there, with %d entries", local.StateDir, len(entries))
+	}
 	after, err := look()
 	if err != nil {
 		return err
