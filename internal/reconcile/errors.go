@@ -49,11 +49,6 @@ func Failf(reason, format string, args ...any) error {
 	return Fail(reason, fmt.Errorf(format, args...))
 }
 
-// RetryAfter marks err as one that is retried after the given time.
-func RetryAfter(reason string, err error, after time.Duration) error {
-	return &Error{Reason: reason, Err: err, after: after}
-}
-
 // Stall marks err as one that no retry can mend: the object is left alone until its spec changes.
 func Stall(reason string, err error) error { return &Error{Reason: reason, Err: err, meaning: stall} }
 

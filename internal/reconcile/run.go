@@ -141,9 +141,6 @@ func (r *Runner[T]) conclude(ctx context.Context, before, obj T, err error) time
 		return e.after
 	}
 	n := r.fail(key)
-	if e.after > 0 {
-		return e.after
-	}
 	if r.kind.Retry != nil {
 		return r.kind.Retry(obj, n)
 	}
