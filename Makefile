@@ -44,7 +44,7 @@ deps: ## install the Debian packages that the local cluster needs
 test-deps: ## install the Debian packages that the tests need besides
 	@$(call install,$(TEST_PACKAGES))
 
-unit: ## run the tests of both modules and of the sample, with a control plane but without nodes
+unit: ## run the tests of the three modules (root: those of peyk-local start nodes)
 	go test -count=1 $$(go list ./... | grep -v /test/e2e)
 	cd samples/ping && go test -count=1 ./...
 	cd local && GOFLAGS=$(LOCAL_GOFLAGS) go test -count=1 -timeout 20m ./...
