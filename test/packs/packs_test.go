@@ -12,6 +12,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
@@ -96,6 +97,7 @@ func TestDriftIsRepaired(t *testing.T) {
 	}{
 		{"changed", func(d *appsv1.Deployment) error {
 			d.Spec.Template.Spec.Containers[0].Image = "somebody/elses:image"
+			d.ResourceVersion = "" // its controller may have written the status in between
 			return shared.client.Update(t.Context(), d)
 		}, "configured"},
 		{"deleted", func(d *appsv1.Deployment) error { return shared.client.Delete(t.Context(), d) }, "created"},
@@ -204,9 +206,14 @@ func TestRestart(t *testing.T) {
 	first.stop()
 	var before appsv1.Deployment
 	key := types.NamespacedName{Namespace: ns, Name: "web-main"}
-	check(t, shared.client.Get(t.Context(), key, &before))
-	before.Spec.Template.Spec.Containers[0].Image = "somebody/elses:image"
-	check(t, shared.client.Update(t.Context(), &before))
+	// The controller of Deployments may write the status in between.
+	check(t, retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		if err := shared.client.Get(t.Context(), key, &before); err != nil {
+			return err
+		}
+		before.Spec.Template.Spec.Containers[0].Image = "somebody/elses:image"
+		return shared.client.Update(t.Context(), &before)
+	}))
 
 	second := start(t)
 	eventually(t, "drift during the pause is repaired", func() (bool, string) {
