@@ -1,6 +1,7 @@
 package crds_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,59 +11,98 @@ import (
 	"github.com/peyk/peyk/api/crds"
 )
 
+// stateless are the kinds that have no status.
+var stateless = map[string]bool{
+	"alerts.notification.toolkit.fluxcd.io":    true,
+	"providers.notification.toolkit.fluxcd.io": true,
+}
+
 func TestAll(t *testing.T) {
-	all, err := crds.All()
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := map[string]string{}
-	for _, object := range all {
-		var definition apiextensionsv1.CustomResourceDefinition
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &definition, true); err != nil {
-			t.Fatalf("%s is not a definition: %v", object.GetName(), err)
-		}
+	served, stored := map[string]string{}, map[string]string{}
+	for _, definition := range definitions(t) {
 		if got := definition.Labels["kustomize.toolkit.fluxcd.io/substitute"]; got != "disabled" {
 			t.Errorf("%s: label substitute = %q, want disabled", definition.Name, got)
 		}
 		for _, version := range definition.Spec.Versions {
-			if version.Subresources == nil || version.Subresources.Status == nil {
-				t.Errorf("%s %s has no status subresource", definition.Name, version.Name)
+			hasStatus := version.Subresources != nil && version.Subresources.Status != nil
+			if hasStatus == stateless[definition.Name] {
+				t.Errorf("%s %s: status subresource = %t", definition.Name, version.Name, hasStatus)
 			}
 			if version.Served {
-				served[definition.Name] = version.Name
+				served[definition.Name] += version.Name + " "
+			}
+			if version.Storage {
+				stored[definition.Name] = version.Name
 			}
 		}
 	}
 	want := map[string]string{
-		"packs.k8s.kubit.ir":                         "v1alpha1",
-		"packrepositories.k8s.kubit.ir":              "v1alpha1",
-		"clusterpackrepositories.k8s.kubit.ir":       "v1alpha1",
-		"gitrepositories.source.toolkit.fluxcd.io":   "v1",
-		"kustomizations.kustomize.toolkit.fluxcd.io": "v1",
-		"receivers.notification.toolkit.fluxcd.io":   "v1",
+		"packs.k8s.kubit.ir":                         "v1alpha1 ",
+		"packrepositories.k8s.kubit.ir":              "v1alpha1 ",
+		"clusterpackrepositories.k8s.kubit.ir":       "v1alpha1 ",
+		"alerts.notification.toolkit.fluxcd.io":      "v1beta3 v1beta1 v1beta2 ",
+		"buckets.source.toolkit.fluxcd.io":           "v1 v1beta1 v1beta2 ",
+		"externalartifacts.source.toolkit.fluxcd.io": "v1 ",
+		"gitrepositories.source.toolkit.fluxcd.io":   "v1 v1beta1 v1beta2 ",
+		"helmcharts.source.toolkit.fluxcd.io":        "v1 v1beta1 v1beta2 ",
+		"helmreleases.helm.toolkit.fluxcd.io":        "v2 v2beta1 v2beta2 ",
+		"helmrepositories.source.toolkit.fluxcd.io":  "v1 v1beta1 v1beta2 ",
+		"kustomizations.kustomize.toolkit.fluxcd.io": "v1 v1beta1 v1beta2 ",
+		"ocirepositories.source.toolkit.fluxcd.io":   "v1 v1beta2 ",
+		"providers.notification.toolkit.fluxcd.io":   "v1beta3 v1beta1 v1beta2 ",
+		"receivers.notification.toolkit.fluxcd.io":   "v1 v1beta1 v1beta2 ",
 	}
 	if diff := cmp.Diff(want, served); diff != "" {
 		t.Errorf("served versions differ (-want +got):\n%s", diff)
 	}
+	for name, versions := range want {
+		if newest, _, _ := strings.Cut(versions, " "); stored[name] != newest {
+			t.Errorf("%s stores %s, want %s", name, stored[name], newest)
+		}
+	}
 }
 
-// Flux's clients take a status that was never written for one of generation -1.
-func TestFluxStatusDefault(t *testing.T) {
+func definitions(t *testing.T) []apiextensionsv1.CustomResourceDefinition {
+	t.Helper()
 	all, err := crds.All()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, object := range all {
-		var definition apiextensionsv1.CustomResourceDefinition
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &definition); err != nil {
-			t.Fatal(err)
+	parsed := make([]apiextensionsv1.CustomResourceDefinition, len(all))
+	for i, object := range all {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, &parsed[i], true); err != nil {
+			t.Fatalf("%s is not a definition: %v", object.GetName(), err)
 		}
-		if definition.Spec.Group == "k8s.kubit.ir" {
+	}
+	return parsed
+}
+
+// Flux's clients take a status that was never written for one of generation -1.
+func TestFluxStatusDefault(t *testing.T) {
+	for _, definition := range definitions(t) {
+		if definition.Spec.Group == "k8s.kubit.ir" || stateless[definition.Name] || definition.Spec.Names.Kind == "ExternalArtifact" {
 			continue
 		}
-		status := definition.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["status"]
-		if status.Default == nil || string(status.Default.Raw) != `{"observedGeneration":-1}` {
-			t.Errorf("%s: default of status = %v, want observedGeneration -1", definition.Name, status.Default)
+		for _, version := range definition.Spec.Versions {
+			status := version.Schema.OpenAPIV3Schema.Properties["status"]
+			if status.Default == nil || string(status.Default.Raw) != `{"observedGeneration":-1}` {
+				t.Errorf("%s %s: default of status = %v, want observedGeneration -1", definition.Name, version.Name, status.Default)
+			}
+		}
+	}
+}
+
+// Fields that were taken away from an older version, but meant nothing, are still accepted in it.
+func TestRetiredFields(t *testing.T) {
+	for _, definition := range definitions(t) {
+		if definition.Name != "gitrepositories.source.toolkit.fluxcd.io" {
+			continue
+		}
+		for _, version := range definition.Spec.Versions {
+			_, accepted := version.Schema.OpenAPIV3Schema.Properties["spec"].Properties["gitImplementation"]
+			if accepted == (version.Name == "v1") {
+				t.Errorf("%s: gitImplementation accepted = %t", version.Name, accepted)
+			}
 		}
 	}
 }

@@ -26,7 +26,7 @@ var layers = []struct {
 	{"controllers and server", []string{"internal/controller", "internal/server"}},
 	{"engines", []string{
 		"internal/apply", "internal/artifact", "internal/build", "internal/install", "internal/pack", "internal/reconcile",
-		"internal/render", "internal/source", "internal/sourceignore",
+		"internal/render", "internal/source", "internal/tenancy",
 	}},
 	{"adapters", []string{"internal/git", "internal/kube", "internal/registry"}},
 	{"api", []string{"api", "charts"}},
@@ -87,7 +87,7 @@ func layerOf(importPath string) int {
 }
 
 func free(importPath string) bool {
-	return in("test", importPath) || in("internal/archtest", importPath) || in("internal/testkit", importPath)
+	return in("test", importPath) || in("internal/deps", importPath) || in("internal/archtest", importPath) || in("internal/testkit", importPath)
 }
 
 func TestImportsPointDown(t *testing.T) {

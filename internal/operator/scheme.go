@@ -3,8 +3,10 @@ package operator
 import (
 	"errors"
 
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -19,7 +21,9 @@ func NewScheme() (*runtime.Scheme, error) {
 		clientgoscheme.AddToScheme(scheme),
 		sourcev1.AddToScheme(scheme),
 		ksv1.AddToScheme(scheme),
+		helmv2.AddToScheme(scheme),
 		notificationv1.AddToScheme(scheme),
+		notificationv1beta3.AddToScheme(scheme),
 		packv1.AddToScheme(scheme),
 	)
 }

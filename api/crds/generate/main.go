@@ -17,17 +17,27 @@ var packages = []string{
 	"github.com/peyk/peyk/api/...",
 	"github.com/fluxcd/source-controller/api/v1",
 	"github.com/fluxcd/kustomize-controller/api/v1",
+	"github.com/fluxcd/helm-controller/api/v2",
 	"github.com/fluxcd/notification-controller/api/v1",
+	"github.com/fluxcd/notification-controller/api/v1beta3",
 }
 
 // served are the definitions to keep: the packages define more kinds than Peyk implements.
 var served = []string{
+	"helm.toolkit.fluxcd.io_helmreleases.yaml",
 	"k8s.kubit.ir_clusterpackrepositories.yaml",
 	"k8s.kubit.ir_packrepositories.yaml",
 	"k8s.kubit.ir_packs.yaml",
 	"kustomize.toolkit.fluxcd.io_kustomizations.yaml",
+	"notification.toolkit.fluxcd.io_alerts.yaml",
+	"notification.toolkit.fluxcd.io_providers.yaml",
 	"notification.toolkit.fluxcd.io_receivers.yaml",
+	"source.toolkit.fluxcd.io_buckets.yaml",
+	"source.toolkit.fluxcd.io_externalartifacts.yaml",
 	"source.toolkit.fluxcd.io_gitrepositories.yaml",
+	"source.toolkit.fluxcd.io_helmcharts.yaml",
+	"source.toolkit.fluxcd.io_helmrepositories.yaml",
+	"source.toolkit.fluxcd.io_ocirepositories.yaml",
 }
 
 const header = "# Code generated from the Go types by go generate ./api/crds. DO NOT EDIT.\n"
@@ -63,7 +73,8 @@ func run(target string) error {
 	return nil
 }
 
-// finish labels a definition so that no Kustomization substitutes variables in its descriptions and patterns.
+// finish labels a definition, so that no Kustomization substitutes variables in its descriptions and patterns, and adds
+// the versions that repositories still use.
 func finish(from, to string) error {
 	data, err := os.ReadFile(from)
 	if err != nil {
@@ -80,6 +91,9 @@ func finish(from, to string) error {
 	metadata["labels"] = map[string]any{
 		"app.kubernetes.io/part-of":              "peyk",
 		"kustomize.toolkit.fluxcd.io/substitute": "disabled",
+	}
+	if err := addOlder(definition); err != nil {
+		return fmt.Errorf("adding older versions: %w", err)
 	}
 	out, err := yaml.Marshal(definition)
 	if err != nil {
