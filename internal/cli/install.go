@@ -24,12 +24,17 @@ func (a *App) newInstall() *cobra.Command {
 operator and its Service. Repeating it is safe: what is as it should be is left alone, nothing is removed.
 
 Peyk applies whatever your repositories hold, so its service account is bound to cluster-admin. Kustomizations with
-spec.serviceAccountName are applied with the rights of that account alone.`,
+spec.serviceAccountName are applied with the rights of that account alone. With --multi-tenant every object acts with the
+rights of a service account of its own namespace, "default" unless it names another, and refers to nothing outside of its
+namespace.`,
 		Example: `  # this release
   peyk install
 
   # an image of your own; a digest makes sure that a new build is rolled out
   peyk install --image localhost:5000/peyk@sha256:...
+
+  # for teams that do not trust each other
+  peyk install --multi-tenant
 
   # look before
   peyk install --export | less`,
@@ -48,6 +53,7 @@ spec.serviceAccountName are applied with the rights of that account alone.`,
 	flags := cmd.Flags()
 	flags.StringVar(&o.Image, "image", "", "image of the operator (default: the one published with this version)")
 	flags.StringVar(&o.IngressHost, "ingress-host", "", "host name under which webhooks reach Peyk from outside the cluster")
+	flags.BoolVar(&o.MultiTenant, "multi-tenant", false, "keep the teams that share the cluster apart")
 	flags.BoolVar(&dryRun, "dry-run", false, "ask the cluster what would change, and change nothing")
 	flags.BoolVar(&export, "export", false, "print the objects as YAML and leave the cluster alone")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "export")

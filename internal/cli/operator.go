@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/peyk/peyk/internal/install"
 	"github.com/peyk/peyk/internal/operator"
@@ -15,6 +16,7 @@ func (a *App) newOperator() *cobra.Command {
 		HTTPAddr: ":9090", MetricsAddr: ":8080", ArtifactAddr: ":9790", DataDir: "/data", Concurrent: 10,
 	}
 	level, format := "info", "text"
+	var multiTenant, noRemoteBases bool
 	cmd := &cobra.Command{
 		Use:   "operator",
 		Short: "Run the operator",
@@ -37,6 +39,9 @@ this is what the Deployment runs; outside it works on the cluster of the kubecon
 			if o.Namespace == "" {
 				o.Namespace = install.DefaultNamespace
 			}
+			if multiTenant {
+				o.Tenancy = o.Tenancy.LockDown()
+			}
 			return operator.Run(cmd.Context(), o)
 		},
 	}
@@ -48,9 +53,22 @@ this is what the Deployment runs; outside it works on the cluster of the kubecon
 	flags.StringVar(&o.DataDir, "data-dir", o.DataDir, "folder of artifacts, Git mirrors and charts; it may be lost")
 	flags.IntVar(&o.Concurrent, "concurrent", o.Concurrent, "how many objects of each kind are worked on at the same time")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "work only while holding the lease, for several replicas")
+	addTenancy(flags, &o, &multiTenant, &noRemoteBases)
 	flags.StringVar(&level, "log-level", level, "debug, info, warn or error")
 	flags.StringVar(&format, "log-format", format, "text or json")
 	return cmd
+}
+
+// addTenancy adds the flags that keep tenants apart, by the names that Flux's controllers have for them.
+func addTenancy(flags *pflag.FlagSet, o *operator.Options, multiTenant, noRemoteBases *bool) {
+	t := &o.Tenancy
+	flags.BoolVar(multiTenant, "multi-tenant", false, "keep tenants apart: --no-cross-namespace-refs and --default-service-account=default")
+	flags.BoolVar(&t.NoCrossNamespaceRefs, "no-cross-namespace-refs", false, "refuse references to objects of another namespace")
+	flags.StringVar(&t.DefaultServiceAccount, "default-service-account", "", "service account that is impersonated for objects that name none (default: none, Peyk's own rights)")
+	flags.BoolVar(noRemoteBases, "no-remote-bases", true, "refuse bases that kustomize would have to download; always so")
+	flags.BoolVar(&t.KubeconfigExec, "insecure-kubeconfig-exec", false, "let kubeconfigs of remote clusters run programs in Peyk's container")
+	flags.BoolVar(&t.KubeconfigInsecureTLS, "insecure-kubeconfig-tls", false, "let kubeconfigs of remote clusters leave out the check of certificates")
+	flags.StringVar(&o.SOPSAgeSecret, "sops-age-secret", "", "Secret in Peyk's namespace with age keys, for Kustomizations that decrypt and name no Secret")
 }
 
 func newLog(out io.Writer, level, format string) (*slog.Logger, error) {

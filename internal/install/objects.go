@@ -35,6 +35,8 @@ type Options struct {
 	Namespace string
 	// IngressHost is the host name under which webhooks reach Peyk from outside the cluster. Empty: no Ingress.
 	IngressHost string
+	// MultiTenant keeps tenants apart: see tenancy.Policy.LockDown.
+	MultiTenant bool
 }
 
 func (o Options) check() error {

@@ -17,6 +17,7 @@ import (
 	"github.com/peyk/peyk/internal/kube"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/source"
 )
 
 // engines are what the controllers share.
@@ -30,6 +31,7 @@ type engines struct {
 	releases  *helm.Engine
 	metrics   *reconcile.Metrics
 	events    reconcile.EventRecorder
+	sources   *source.Finder
 }
 
 // newEngines makes the engines and adds to mgr what they do by themselves.
@@ -51,6 +53,7 @@ func newEngines(mgr ctrl.Manager, o Options) (*engines, error) {
 	if e.artifacts, err = artifact.New(filepath.Join(o.DataDir, "artifacts"), o.artifactURL(), o.Log); err != nil {
 		return nil, err
 	}
+	e.sources = &source.Finder{Reader: mgr.GetClient(), Artifacts: e.artifacts, Policy: o.Tenancy}
 	if e.mirrors, err = git.NewMirrors(filepath.Join(o.DataDir, "git"), git.DefaultLimits()); err != nil {
 		return nil, err
 	}

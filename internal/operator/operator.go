@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/peyk/peyk/internal/tenancy"
 )
 
 // Options configure the process.
@@ -34,7 +36,11 @@ type Options struct {
 	Concurrent int
 	// LeaderElect lets only one of several replicas work.
 	LeaderElect bool
-	Log         *slog.Logger
+	// Tenancy is what tenants may do to each other.
+	Tenancy tenancy.Policy
+	// SOPSAgeSecret names the Secret, in Namespace, with the age keys for Kustomizations that decrypt and name none.
+	SOPSAgeSecret string
+	Log           *slog.Logger
 }
 
 // Run reconciles until ctx is done. It returns an error when the process cannot start or has to stop.

@@ -19,6 +19,15 @@ type Policy struct {
 	KubeconfigExec, KubeconfigInsecureTLS bool
 }
 
+// LockDown returns the policy for tenants that do not trust each other. What p already says stays.
+func (p Policy) LockDown() Policy {
+	p.NoCrossNamespaceRefs = true
+	if p.DefaultServiceAccount == "" {
+		p.DefaultServiceAccount = "default"
+	}
+	return p
+}
+
 // CheckRef returns an error that stalls the object when the policy forbids an object in namespace from to refer to one
 // in namespace to. field names the reference, as in spec.sourceRef.
 func (p Policy) CheckRef(from, to, field string) error {
