@@ -12,7 +12,7 @@ import (
 // bootFile remembers which boot of the machine the store was written in.
 const bootFile = "boot"
 
-// checkAfterReboot removes trees that are not what their digest says. A process that is killed leaves everything that it
+// checkAfterReboot removes content that is not what its digest says. A process that is killed leaves everything that it
 // wrote to the kernel, a machine that loses its power does not: then a file may be shorter than its folder says.
 func (s *Store) checkAfterReboot() error {
 	// Where the kernel does not tell, nothing is known, and everything is checked.
@@ -22,17 +22,8 @@ func (s *Store) checkAfterReboot() error {
 	if err == nil && len(boot) > 0 && bytes.Equal(was, boot) {
 		return nil
 	}
-	entries, err := os.ReadDir(filepath.Join(s.dir, "objects"))
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		digest := "sha256:" + entry.Name()
-		if s.whole(digest) {
-			continue
-		}
-		s.log.Info("dropping a damaged artifact", "digest", digest)
-		if err := os.RemoveAll(s.objectDir(digest)); err != nil {
+	for _, folder := range []string{objectsDir, filesDir} {
+		if err := s.dropDamaged(filepath.Join(s.dir, folder), folder == filesDir); err != nil {
 			return err
 		}
 	}
@@ -42,12 +33,31 @@ func (s *Store) checkAfterReboot() error {
 	return nil
 }
 
-// whole says whether both the tree and the tarball have the digest.
-func (s *Store) whole(digest string) bool {
-	got, _, err := archive(context.Background(), filepath.Join(s.objectDir(digest), "tree"), io.Discard)
-	if err != nil || got != digest {
-		return false
+func (s *Store) dropDamaged(dir string, files bool) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
 	}
-	got, err = digestOf(filepath.Join(s.objectDir(digest), "tarball"))
+	for _, entry := range entries {
+		digest, name := "sha256:"+entry.Name(), filepath.Join(dir, entry.Name())
+		if files && wholeFile(name, digest) || !files && wholeTree(name, digest) {
+			continue
+		}
+		s.log.Info("dropping a damaged artifact", "digest", digest)
+		if err := os.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wholeTree says whether both the tree and the tarball in dir have the digest.
+func wholeTree(dir, digest string) bool {
+	got, _, err := archive(context.Background(), filepath.Join(dir, "tree"), io.Discard)
+	return err == nil && got == digest && wholeFile(filepath.Join(dir, "tarball"), digest)
+}
+
+func wholeFile(name, digest string) bool {
+	got, err := digestOf(name)
 	return err == nil && got == digest
 }

@@ -3,6 +3,7 @@ package artifact
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -10,12 +11,21 @@ import (
 
 // record is one artifact of an object, as it is kept on disk.
 type record struct {
-	Ref        Ref       `json:"ref"`
-	Revision   string    `json:"revision"`
-	Digest     string    `json:"digest"`
-	Size       int64     `json:"size"`
-	UpdatedAt  time.Time `json:"updatedAt"`
-	Superseded time.Time `json:"superseded,omitzero"`
+	Ref      Ref    `json:"ref"`
+	Revision string `json:"revision"`
+	Digest   string `json:"digest"`
+	Size     int64  `json:"size"`
+	// File is the name of an artifact that is one file, empty for a tree.
+	File       string            `json:"file,omitempty"`
+	Metadata   map[string]string `json:"metadata,omitempty"`
+	UpdatedAt  time.Time         `json:"updatedAt"`
+	Superseded time.Time         `json:"superseded,omitzero"`
+}
+
+// equal says whether other is the same artifact, whenever it was stored.
+func (r record) equal(other record) bool {
+	return r.Ref == other.Ref && r.Revision == other.Revision && r.Digest == other.Digest && r.File == other.File &&
+		maps.Equal(r.Metadata, other.Metadata)
 }
 
 // recordFile is where the records of ref are kept.
@@ -58,8 +68,8 @@ func (s *Store) saveRecords(ref Ref, records []record) error {
 	return nil
 }
 
-// loadRecords reads what an earlier process kept. A file that cannot be read, and a record whose tree is gone, count as
-// absent: their source makes them again.
+// loadRecords reads what an earlier process kept. A file that cannot be read, and a record whose content is gone, count
+// as absent: their source makes them again.
 func (s *Store) loadRecords() error {
 	root := filepath.Join(s.dir, "records")
 	return filepath.WalkDir(root, func(name string, entry os.DirEntry, err error) error {
@@ -94,7 +104,7 @@ func (s *Store) readRecords(name string) ([]record, error) {
 		if s.recordFile(r.Ref) != name {
 			return nil, fmt.Errorf("it holds a record of %s", r.Ref)
 		}
-		if s.exists(r.Digest) {
+		if s.exists(r) {
 			whole = append(whole, r)
 		}
 	}

@@ -3,11 +3,12 @@ package artifact
 import (
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 )
 
-// ServeHTTP serves the tarballs at /<kind>/<namespace>/<name>/<file>.tar.gz. Only what the store has recorded is
+// ServeHTTP serves the artifacts at /<kind>/<namespace>/<name>/<file>. Only what the store has recorded is
 // found: no part of a request becomes a path on disk.
 func (s *Store) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
@@ -20,15 +21,33 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "no such artifact", http.StatusNotFound)
 		return
 	}
-	f, err := os.Open(filepath.Join(filepath.Dir(found.Dir), "tarball"))
+	name, contentType := found.served()
+	f, err := os.Open(name)
 	if err != nil {
 		http.Error(w, "no such artifact", http.StatusNotFound)
 		return
 	}
 	defer f.Close()
-	w.Header().Set("Content-Type", "application/gzip")
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("ETag", `"`+found.Digest+`"`)
 	http.ServeContent(w, req, "", found.UpdatedAt, f)
+}
+
+// served returns the file that is sent, and what it is.
+func (a *Artifact) served() (name, contentType string) {
+	if a.File == "" {
+		return filepath.Join(filepath.Dir(a.Dir), "tarball"), "application/gzip"
+	}
+	switch path.Ext(a.Path) {
+	case ".tgz", ".gz":
+		return a.File, "application/gzip"
+	case ".yaml", ".yml":
+		return a.File, "application/yaml"
+	case ".json":
+		return a.File, "application/json"
+	}
+	return a.File, "application/octet-stream"
 }
 
 func (s *Store) byPath(path string) (*Artifact, bool) {

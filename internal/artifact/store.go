@@ -1,9 +1,9 @@
 package artifact
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// Retention is how many artifacts of one object are kept.
+	// Retention is how many artifacts of one object are kept by default.
 	Retention = 2
-	// TTL is how long an artifact is kept after a newer one took its place, whatever Retention says.
+	// TTL is how long by default an artifact is kept after a newer one took its place, however many there are.
 	TTL = 60 * time.Second
 )
 
 // Store keeps artifacts below one folder:
 //
 //	objects/<hex>/tree, objects/<hex>/tarball   by the digest of the tarball, never changed once there
+//	files/<hex>                                 by its digest, never changed once there
 //	records/<kind>/<namespace>/<name>.json      which digests an object has, newest first
 //	boot                                        which boot of the machine it was written in
 //	tmp/                                        work in progress, emptied at the start
@@ -30,9 +31,12 @@ type Store struct {
 	dir, baseURL string
 	log          *slog.Logger
 	now          func() time.Time
+	retention    int
+	ttl          time.Duration
 
 	mu          sync.RWMutex
 	records     map[Ref][]record
+	held        map[string]int // by the place on disk: how many hold it
 	subscribers []func(Ref)
 }
 
@@ -45,12 +49,12 @@ func New(dir, baseURL string, log *slog.Logger) (*Store, error) {
 	}
 	s := &Store{
 		dir: dir, baseURL: strings.TrimRight(baseURL, "/"), log: log,
-		now: time.Now, records: map[Ref][]record{},
+		now: time.Now, retention: Retention, ttl: TTL, records: map[Ref][]record{}, held: map[string]int{},
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
 		return nil, fmt.Errorf("opening the artifact store %s: %w", dir, err)
 	}
-	for _, sub := range []string{"objects", "records", "tmp"} {
+	for _, sub := range []string{objectsDir, filesDir, "records", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return nil, fmt.Errorf("opening the artifact store %s: %w", dir, err)
 		}
@@ -72,34 +76,6 @@ func (s *Store) Subscribe(notify func(ref Ref)) {
 	s.subscribers = append(s.subscribers, notify)
 }
 
-// Put stores the tree that fill writes below the folder it is given, as the newest artifact of ref. Where the newest
-// artifact has that revision and content already, nothing changes and that one is returned.
-func (s *Store) Put(ctx context.Context, ref Ref, revision string, fill func(dir string) error) (*Artifact, error) {
-	if err := ref.check(); err != nil {
-		return nil, err
-	}
-	work, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "tree-")
-	if err != nil {
-		return nil, fmt.Errorf("making room for the artifact of %s: %w", ref, err)
-	}
-	defer os.RemoveAll(work)
-	tree, tarball := filepath.Join(work, "tree"), filepath.Join(work, "tarball")
-	if err := os.Mkdir(tree, 0o755); err != nil {
-		return nil, fmt.Errorf("making room for the artifact of %s: %w", ref, err)
-	}
-	if err := fill(tree); err != nil {
-		return nil, err
-	}
-	digest, size, err := pack(ctx, tree, tarball)
-	if err != nil {
-		return nil, fmt.Errorf("archiving the tree of %s: %w", ref, err)
-	}
-	if err := os.Chmod(work, 0o755); err != nil {
-		return nil, fmt.Errorf("storing the artifact of %s: %w", ref, err)
-	}
-	return s.commit(work, record{Ref: ref, Revision: revision, Digest: digest, Size: size})
-}
-
 // commit moves the finished work to its place and makes it the newest artifact of its object.
 func (s *Store) commit(work string, r record) (*Artifact, error) {
 	s.mu.Lock()
@@ -116,13 +92,13 @@ func (s *Store) commit(work string, r record) (*Artifact, error) {
 }
 
 func (s *Store) commitLocked(work string, r record) (a *Artifact, isNew bool, err error) {
-	if !s.exists(r.Digest) {
-		if err := os.Rename(work, s.objectDir(r.Digest)); err != nil {
+	if !s.exists(r) {
+		if err := os.Rename(work, s.place(r)); err != nil {
 			return nil, false, fmt.Errorf("storing the artifact of %s: %w", r.Ref, err)
 		}
 	}
 	old := s.records[r.Ref]
-	if len(old) > 0 && old[0].Digest == r.Digest && old[0].Revision == r.Revision {
+	if len(old) > 0 && old[0].equal(r) {
 		return s.artifact(old[0]), false, nil
 	}
 	now := s.now().UTC()
@@ -167,7 +143,7 @@ func (s *Store) ByDigest(digest string) (*Artifact, bool) {
 	return nil, false
 }
 
-// Remove forgets every artifact of ref. Their trees go at the next GC.
+// Remove forgets every artifact of ref. Their content goes at the next GC.
 func (s *Store) Remove(ref Ref) error {
 	if err := ref.check(); err != nil {
 		return err
@@ -179,19 +155,41 @@ func (s *Store) Remove(ref Ref) error {
 }
 
 func (s *Store) artifact(r record) *Artifact {
-	path := r.Ref.dir() + "/" + fileName(r.Revision)
-	return &Artifact{
+	path := r.Ref.dir() + "/" + r.fileName()
+	a := &Artifact{
 		Ref: r.Ref, Revision: r.Revision, Digest: r.Digest, Size: r.Size, UpdatedAt: r.UpdatedAt,
-		Path: path, URL: s.baseURL + "/" + path, Dir: filepath.Join(s.objectDir(r.Digest), "tree"),
+		Path: path, URL: s.baseURL + "/" + path, Metadata: maps.Clone(r.Metadata),
 	}
+	if r.File != "" {
+		a.File = s.place(r)
+	} else {
+		a.Dir = filepath.Join(s.place(r), "tree")
+	}
+	return a
 }
 
-func (s *Store) objectDir(digest string) string {
-	return filepath.Join(s.dir, "objects", filepath.Base(strings.TrimPrefix(digest, "sha256:")))
+// The folders of trees and of files.
+const (
+	objectsDir = "objects"
+	filesDir   = "files"
+)
+
+// place is where the content of r is: the folder of a tree and its tarball, or the file.
+func (s *Store) place(r record) string {
+	if r.File != "" {
+		return filepath.Join(s.dir, filesDir, hexOf(r.Digest))
+	}
+	return filepath.Join(s.dir, objectsDir, hexOf(r.Digest))
 }
 
-// exists relies on an object's folder being moved to its place whole.
-func (s *Store) exists(digest string) bool {
-	info, err := os.Stat(filepath.Join(s.objectDir(digest), "tarball"))
+func hexOf(digest string) string { return filepath.Base(strings.TrimPrefix(digest, "sha256:")) }
+
+// exists relies on content being moved to its place whole.
+func (s *Store) exists(r record) bool {
+	name := s.place(r)
+	if r.File == "" {
+		name = filepath.Join(name, "tarball")
+	}
+	info, err := os.Stat(name)
 	return err == nil && info.Mode().IsRegular()
 }
