@@ -4,9 +4,12 @@ import (
 	"context"
 	"io"
 	"strings"
+	"time"
 
+	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
 // session is one conversation with git-upload-pack.
@@ -26,7 +29,7 @@ type Connection struct {
 	remote  Remote
 	refs    *packp.AdvRefs
 	session session
-	// spent is set when the session has sent a pack: over SSH it can send only one.
+	// spent is set when the session has sent a pack, for over SSH it can send only one, and when there is none yet.
 	spent bool
 }
 
@@ -34,7 +37,11 @@ type Connection struct {
 func (m *Mirrors) Connect(ctx context.Context, remote Remote) (*Connection, error) {
 	c := &Connection{mirrors: m, remote: remote}
 	if err := c.open(ctx); err != nil {
-		return nil, explain(ctx, remote, err)
+		err = explain(ctx, remote, err)
+		if KindOf(err) == Denied {
+			m.forgetToken(remote.Credentials.Identity)
+		}
+		return nil, err
 	}
 	return c, nil
 }
@@ -76,13 +83,49 @@ func (c *Connection) sendsThinPacks() bool {
 }
 
 // Close ends the conversation.
-func (c *Connection) Close() error { return c.session.Close() }
+func (c *Connection) Close() error {
+	if c.session == nil {
+		return nil
+	}
+	return c.session.Close()
+}
 
-// Resolve finds the commit that ref means now. It sends nothing.
-func (c *Connection) Resolve(ref Reference) (Revision, error) {
+// Resolve finds the commit that ref means now. It sends nothing, but where several tags have the highest version of a
+// range: then it fetches their commits, where they are not here already, to take the youngest.
+func (c *Connection) Resolve(ctx context.Context, ref Reference) (Revision, error) {
 	rev, err := resolve(c.refs, ref)
 	if e, ok := err.(*Error); ok {
 		e.message = "reading " + c.remote.Address() + ": " + e.message
 	}
-	return rev, err
+	if err != nil || len(rev.rivals) == 0 {
+		return rev, err
+	}
+	return c.youngest(ctx, rev)
+}
+
+// youngest returns, of a revision and its rivals, the one whose commit was made last.
+func (c *Connection) youngest(ctx context.Context, rev Revision) (Revision, error) {
+	best, rivals := rev, rev.rivals
+	best.rivals = nil
+	youngest, err := c.made(ctx, best)
+	for _, rival := range rivals {
+		if err != nil {
+			return Revision{}, err
+		}
+		var made time.Time
+		if made, err = c.made(ctx, rival); made.After(youngest) {
+			best, youngest = rival, made
+		}
+	}
+	return best, err
+}
+
+// made is when the commit of a revision was made.
+func (c *Connection) made(ctx context.Context, rev Revision) (time.Time, error) {
+	var when time.Time
+	err := c.read(ctx, rev, func(_ *filesystem.Storage, commit *object.Commit) error {
+		when = commit.Committer.When
+		return nil
+	})
+	return when, err
 }

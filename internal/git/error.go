@@ -97,6 +97,8 @@ func diagnose(ctx context.Context, err error) (Kind, string) {
 		return Empty, "the repository has no commit yet"
 	case strings.Contains(cause.Error(), "not our ref"):
 		return NoRevision, "the repository does not have the wanted commit"
+	case strings.Contains(cause.Error(), errTooLong.Error()):
+		return Refused, errTooLong.Error() + "; this is refused"
 	case errors.Is(ctx.Err(), context.Canceled):
 		return Failed, "stopped before the end"
 	case errors.Is(cause, context.DeadlineExceeded) || ctx.Err() != nil:

@@ -1,7 +1,6 @@
 package git
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,30 +21,17 @@ import (
 // maxDepth is how deep folders may be nested.
 const maxDepth = 128
 
-// exporter writes one tree to a folder. It trusts nothing that the tree says.
+// exporter writes the tree of one repository to a folder. It trusts nothing that the tree says.
 type exporter struct {
-	ctx     context.Context
+	*checkout
 	objects *filesystem.Storage
-	limits  Limits
-	// dir is where the tree is written to, old where an earlier one is; empty without one.
-	dir, old string
-	// only are the wanted folders, seen those of them that the tree has.
-	only, seen []string
-
-	files int
-	bytes int64
-}
-
-func (e *exporter) export(tree plumbing.Hash, old *object.Tree, to *os.Root, rules *ignore.Rules) error {
-	if err := e.folder(tree, old, &place{root: to}, rules); err != nil {
-		return err
-	}
-	for _, dir := range e.only {
-		if !slices.Contains(e.seen, dir) {
-			return errorf(NoFolder, "the folder %q of spec.sparseCheckout is not in the repository", dir)
-		}
-	}
-	return nil
+	// old is where an earlier tree is; empty without one.
+	old string
+	// at is where the repository's root is in the folder, depth how many repositories it is inside of.
+	at    []string
+	depth int
+	// found are the submodules in the tree.
+	found []module
 }
 
 // place is a folder that is written. It is made when its first file is.
@@ -129,6 +115,10 @@ func (e *exporter) entry(entry, old object.TreeEntry, in *place, rules *ignore.R
 			return nil
 		}
 		return e.file(entry, entry.Hash == old.Hash && entry.Mode == old.Mode, in)
+	case filemode.Submodule:
+		if e.recurse && e.wanted(path.Join(to.at...), true) {
+			e.found = append(e.found, module{at: to.at, commit: entry.Hash.String(), rules: rules})
+		}
 	}
 	return nil
 }
@@ -208,7 +198,7 @@ func (e *exporter) read(entry object.TreeEntry, at []string, longest int64, to i
 		return fmt.Errorf("%w: reading %s: %w", errBroken, name, err)
 	}
 	if blob.Size() > longest {
-		return errorf(Refused, "the file %s has %d bytes; more than %s is refused, leave it out with spec.ignore", name, blob.Size(), bytes(longest))
+		return errorf(Refused, "the file %s has %d bytes; more than %s is refused, leave it out with spec.ignore", name, blob.Size(), sizeOf(longest))
 	}
 	if err := e.count(blob.Size()); err != nil {
 		return err
@@ -230,7 +220,7 @@ func (e *exporter) read(entry object.TreeEntry, at []string, longest int64, to i
 
 func (e *exporter) count(size int64) error {
 	if e.bytes += size; e.bytes > e.limits.TreeBytes {
-		return errorf(Refused, "the repository's files have more than %s together; leave some out with spec.ignore or spec.sparseCheckout", bytes(e.limits.TreeBytes))
+		return errorf(Refused, "the repository's files have more than %s together; leave some out with spec.ignore or spec.sparseCheckout", sizeOf(e.limits.TreeBytes))
 	}
 	return nil
 }

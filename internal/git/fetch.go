@@ -29,11 +29,16 @@ func (c *Connection) ensure(ctx context.Context, m mirror, rev Revision) error {
 		m.touch()
 		return nil
 	}
+	return c.fetch(ctx, m, rev)
+}
+
+// fetch brings what the revision's name points to into the mirror. The caller holds the lock.
+func (c *Connection) fetch(ctx context.Context, m mirror, rev Revision) error {
 	if err := m.prepare(); err != nil {
 		return err
 	}
 	if c.spent {
-		c.session.Close()
+		c.Close()
 		if err := c.open(ctx); err != nil {
 			return err
 		}
@@ -50,7 +55,11 @@ func (c *Connection) ensure(ctx context.Context, m mirror, rev Revision) error {
 			return err
 		}
 	}
-	return m.record(req.Wants, rev)
+	err = m.record(req.Wants, rev)
+	if e, ok := err.(*Error); ok {
+		e.message = "reading " + c.remote.Address() + ": " + e.message
+	}
+	return err
 }
 
 // request asks for the wanted commit without its history, and tells the server which trees are here already.
@@ -100,7 +109,7 @@ func (c *Connection) receive(ctx context.Context, m mirror, r io.Reader, thin bo
 		return fmt.Errorf("receiving a pack: %w", err)
 	}
 	if n > c.mirrors.limits.PackBytes {
-		return errorf(Refused, "reading %s: a fetch of more than %s is refused", c.remote.Address(), bytes(c.mirrors.limits.PackBytes))
+		return errorf(Refused, "reading %s: a fetch of more than %s is refused", c.remote.Address(), sizeOf(c.mirrors.limits.PackBytes))
 	}
 	if n == 0 {
 		return nil

@@ -69,7 +69,7 @@ func checkout(t *testing.T, mirrors *git.Mirrors, remote git.Remote, ref git.Ref
 		return result{}, err
 	}
 	defer c.Close()
-	rev, err := c.Resolve(ref)
+	rev, err := c.Resolve(ctx, ref)
 	if err != nil {
 		return result{}, err
 	}

@@ -224,7 +224,7 @@ func TestUnchangedFilesAreLinked(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		rev, err := c.Resolve(ref)
+		rev, err := c.Resolve(t.Context(), ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,4 +252,24 @@ func TestUnchangedFilesAreLinked(t *testing.T) {
 
 	unknown := &git.Previous{Commit: strings.Repeat("0", 40), Dir: old}
 	equal(t, len(filesBelow(t, write(git.Reference{Branch: "main"}, git.Tree{Previous: unknown}))), 6)
+}
+
+// TestTagsOfOneVersion checks that of several tags with the highest version the one with the youngest commit is taken,
+// whatever their build metadata is, and that finding it again costs no fetch.
+func TestTagsOfOneVersion(t *testing.T) {
+	f := newFixture(t)
+	for _, tag := range []struct{ name, date string }{
+		{"v1.2.0+build.9", "2026-03-01T00:00:00Z"}, {"v1.2.0+build.10", "2026-03-03T00:00:00Z"}, {"v1.2.0+zzz", "2026-03-02T00:00:00Z"},
+		{"v1.1.0+younger", "2026-04-01T00:00:00Z"},
+	} {
+		f.repo.Date = tag.date
+		f.repo.Git("tag", "-m", "release", tag.name, f.repo.Commit("main", tag.name, map[string]string{"a": tag.name}))
+	}
+	for _, tag := range []string{"v3", "4.5"} {
+		f.repo.Git("tag", tag, "refs/heads/main")
+	}
+	equal(t, f.must(git.Reference{SemVer: ">=1.0.0"}).Files["a"], "v1.2.0+build.10")
+	fetches := f.server.Fetches.Load()
+	equal(t, f.must(git.Reference{SemVer: ">=1.0.0"}).Revision[:15], "v1.2.0+build.10")
+	equal(t, f.server.Fetches.Load(), fetches)
 }

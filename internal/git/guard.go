@@ -38,7 +38,7 @@ func checkPack(ctx context.Context, pack *os.File, limits Limits, address string
 			size = start.targetSize()
 		}
 		if size > limits.FileBytes || size < 0 {
-			return errorf(Refused, "reading %s: the repository holds an object of more than %s; this is refused", address, bytes(limits.FileBytes))
+			return errorf(Refused, "reading %s: the repository holds an object of more than %s; this is refused", address, sizeOf(limits.FileBytes))
 		}
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -91,9 +90,9 @@ func transportFor(shared *http.Transport, c Credentials) (use, own *http.Transpo
 		own.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
 	if c.Proxy != "" {
-		proxy, err := url.Parse(c.Proxy)
-		if err != nil || proxy.Host == "" {
-			return nil, nil, errorf(BadCredentials, "the proxy's address must be a URL such as http://proxy.example.org:3128")
+		proxy, err := parseProxy(c.Proxy)
+		if err != nil {
+			return nil, nil, err
 		}
 		own.Proxy = http.ProxyURL(proxy)
 	}

@@ -52,8 +52,8 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// bytes writes a size for people.
-func bytes(n int64) string {
+// sizeOf writes a size for people.
+func sizeOf(n int64) string {
 	for _, unit := range []struct {
 		size int64
 		name string

@@ -26,6 +26,7 @@ type Mirrors struct {
 	dir    string
 	limits Limits
 	http   *http.Transport
+	apps   appTokens
 
 	mu    sync.Mutex
 	locks map[string]chan struct{}
@@ -33,7 +34,7 @@ type Mirrors struct {
 
 // NewMirrors opens the folder, and makes it where there is none.
 func NewMirrors(dir string, limits Limits) (*Mirrors, error) {
-	m := &Mirrors{dir: dir, limits: limits, http: newTransport(), locks: map[string]chan struct{}{}}
+	m := &Mirrors{dir: dir, limits: limits, http: newTransport(), locks: map[string]chan struct{}{}, apps: appTokens{tokens: map[string]appToken{}}}
 	if err := os.RemoveAll(m.scratch()); err != nil {
 		return nil, fmt.Errorf("opening the Git mirrors in %s: %w", dir, err)
 	}

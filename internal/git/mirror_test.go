@@ -114,7 +114,7 @@ func TestFetchThatIsCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev, err := c.Resolve(git.Reference{Branch: "main"})
+	rev, err := c.Resolve(t.Context(), git.Reference{Branch: "main"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package git
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -28,10 +29,15 @@ type Reference struct {
 type Revision struct {
 	// Name is a branch, a tag, or a full reference; empty for a commit that was asked for by its hash alone.
 	Name string
+	// Tag is the name of the tag that led to the commit; empty where it was found in another way.
+	Tag string
 	// Commit is the hash in hexadecimal.
 	Commit string
 
+	// want is what the reference points to: the commit, or an annotated tag of it.
 	want plumbing.Hash
+	// rivals are the other tags of the same version, which may point to a younger commit.
+	rivals []Revision
 	// history is set where the server gives the commit only as a part of the history of its tips.
 	history []plumbing.Hash
 }
@@ -43,6 +49,9 @@ func (r Revision) String() string {
 	}
 	return r.Name + "@sha1:" + r.Commit
 }
+
+// Object is the hash of what the reference points to: the commit, or an annotated tag of it.
+func (r Revision) Object() string { return r.want.String() }
 
 const (
 	headPrefix = "refs/heads/"
@@ -81,7 +90,11 @@ func resolveName(refs *packp.AdvRefs, full, display, what string) (Revision, err
 	if peeled, ok := refs.Peeled[full]; ok {
 		commit = peeled
 	}
-	return Revision{Name: display, Commit: commit.String(), want: hash}, nil
+	tag, ok := strings.CutPrefix(full, tagPrefix)
+	if !ok {
+		tag = ""
+	}
+	return Revision{Name: display, Tag: tag, Commit: commit.String(), want: hash}, nil
 }
 
 func resolveCommit(refs *packp.AdvRefs, ref Reference) (Revision, error) {
@@ -128,42 +141,59 @@ func tips(refs *packp.AdvRefs, branch string) []plumbing.Hash {
 	return found
 }
 
+// candidate is a tag in a semver range.
+type candidate struct {
+	tag     string
+	version *semver.Version
+}
+
+// maxRivals is how many tags of one version are compared by the time of their commits.
+const maxRivals = 20
+
 func resolveSemVer(refs *packp.AdvRefs, expression string) (Revision, error) {
 	constraint, err := semver.NewConstraint(expression)
 	if err != nil {
 		return Revision{}, errorf(BadReference, "semver range %q does not parse: %v", expression, err)
 	}
-	var best *semver.Version
-	var tag string
+	var found []candidate
 	for name := range refs.References {
-		candidate, ok := strings.CutPrefix(name, tagPrefix)
-		if !ok {
+		tag, ok := strings.CutPrefix(name, tagPrefix)
+		// A tag such as v1 or 2026.1 is no version: it would be taken for 1.0.0 or 2026.1.0.
+		if !ok || strings.Count(tag, ".") < 2 {
 			continue
 		}
-		version, err := semver.NewVersion(candidate)
-		if err != nil || !constraint.Check(version) {
-			continue
-		}
-		if best == nil || higher(version, best, candidate, tag) {
-			best, tag = version, candidate
+		if version, err := semver.NewVersion(tag); err == nil && constraint.Check(version) {
+			found = append(found, candidate{tag, version})
 		}
 	}
-	if best == nil {
+	if len(found) == 0 {
 		return Revision{}, errorf(NoRevision, "no tag is in the semver range %q; the repository has %s", expression, existing(refs, "tag"))
 	}
-	return resolveName(refs, tagPrefix+tag, tag, "tag")
+	slices.SortFunc(found, func(a, b candidate) int { return b.compare(a) })
+	best, err := resolveName(refs, tagPrefix+found[0].tag, found[0].tag, "tag")
+	if err != nil {
+		return Revision{}, err
+	}
+	for _, other := range found[1:min(len(found), maxRivals)] {
+		if !other.version.Equal(found[0].version) {
+			break
+		}
+		rival, err := resolveName(refs, tagPrefix+other.tag, other.tag, "tag")
+		if err == nil && rival.Commit != best.Commit {
+			best.rivals = append(best.rivals, rival)
+		}
+	}
+	return best, nil
 }
 
-// higher compares versions, and tags of equal version by their build metadata and then by name, so that the choice does
+// compare compares versions, and tags of equal version by their build metadata and then by name, so that the choice does
 // not depend on the order in which a server lists its tags.
-func higher(a, b *semver.Version, tagA, tagB string) bool {
-	if !a.Equal(b) {
-		return a.GreaterThan(b)
-	}
-	if a.Metadata() != b.Metadata() {
-		return a.Metadata() > b.Metadata()
-	}
-	return tagA > tagB
+func (c candidate) compare(other candidate) int {
+	return cmp.Or(
+		c.version.Compare(other.version),
+		cmp.Compare(c.version.Metadata(), other.version.Metadata()),
+		cmp.Compare(c.tag, other.tag),
+	)
 }
 
 // existing lists a few of the names that a user may have meant.

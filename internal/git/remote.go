@@ -20,6 +20,8 @@ type Remote struct {
 type Credentials struct {
 	// Username and Password are for basic authentication over HTTP.
 	Username, Password string
+	// Identity says who this is where the password changes from day to day. The mirror is kept under it then.
+	Identity string
 	// BearerToken is sent in the Authorization header over HTTP, in place of Username and Password.
 	BearerToken string
 	// CA is a PEM bundle of authorities that are trusted in addition to the system's.
@@ -30,7 +32,7 @@ type Credentials struct {
 	SSHKey, SSHPassphrase []byte
 	// KnownHosts are the host keys that are accepted over SSH, as in OpenSSH's known_hosts file.
 	KnownHosts []byte
-	// Proxy is the address of an HTTP or SOCKS5 proxy for http and https, with its user and password if it has any.
+	// Proxy is the address of an HTTP or SOCKS5 proxy, with its user and password if it has any.
 	Proxy string
 }
 
@@ -67,8 +69,11 @@ func (c Credentials) redact(text string) string {
 func (r Remote) key() string {
 	hash := sha256.New()
 	c := r.Credentials
+	if c.Identity != "" {
+		c.Password, c.BearerToken = "", ""
+	}
 	for _, part := range [][]byte{
-		[]byte(r.URL), []byte(c.Username), []byte(c.Password), []byte(c.BearerToken), c.CA, c.ClientCert, c.ClientKey,
+		[]byte(r.URL), []byte(c.Identity), []byte(c.Username), []byte(c.Password), []byte(c.BearerToken), c.CA, c.ClientCert, c.ClientKey,
 		c.SSHKey, c.SSHPassphrase, c.KnownHosts, []byte(c.Proxy),
 	} {
 		var size [8]byte

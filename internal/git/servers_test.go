@@ -2,7 +2,15 @@ package git_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -241,5 +249,49 @@ func TestOtherObjectNames(t *testing.T) {
 	} {
 		_, err := checkout(t, f.mirrors, remote, git.Reference{Branch: "main"}, git.Tree{})
 		wantError(t, err, git.Unsupported, "sha256")
+	}
+}
+
+// TestClientCertificates checks that a server which wants a certificate gets the one of the credentials.
+func TestClientCertificates(t *testing.T) {
+	f := newFixture(t)
+	f.repo.Commit("main", "first", map[string]string{"a": "1"})
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(f.server.Config.Handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: x509.NewCertPool()}
+	server.TLS.ClientCAs.AddCert(certificate)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+
+	remote := git.Remote{URL: server.URL + "/app.git", Credentials: git.Credentials{
+		CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+	}}
+	if _, err := checkout(t, f.mirrors, remote, git.Reference{Branch: "main"}, git.Tree{}); err == nil {
+		t.Error("the server lets somebody in without certificate")
+	}
+	remote.Credentials.ClientCert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	remote.Credentials.ClientKey = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+	if _, err := checkout(t, f.mirrors, remote, git.Reference{Branch: "main"}, git.Tree{}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -40,7 +40,7 @@ func openSSH(ctx context.Context, remote Remote, u *url.URL, scratch string, lim
 	if err != nil {
 		return nil, err
 	}
-	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, "tcp", address)
+	conn, err := dial(ctx, remote.Credentials.Proxy, address)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ type Repo struct {
 	t testing.TB
 	// Dir is the bare repository.
 	Dir string
+	// Date is when commits are made, as git reads it. Empty: always the same.
+	Date string
 }
 
 // NewRepo makes an empty repository <root>/<name>.git that HTTP and SSH servers on root serve.
@@ -39,20 +41,31 @@ func (r *Repo) Git(args ...string) string { return r.run(r.Dir, args...) }
 // GitInput is Git with a standard input.
 func (r *Repo) GitInput(input string, args ...string) string {
 	r.t.Helper()
-	return r.command(r.Dir, input, args...)
+	return r.command(r.Dir, input, args)
 }
 
-func (r *Repo) run(dir string, args ...string) string { return r.command(dir, "", args...) }
+// GitIndex is Git with an index of its own, in the given file.
+func (r *Repo) GitIndex(index string, args ...string) string {
+	r.t.Helper()
+	return r.command(r.Dir, "", append([]string{"-c", "core.bare=true"}, args...), "GIT_INDEX_FILE="+index)
+}
 
-func (r *Repo) command(dir, input string, args ...string) string {
+func (r *Repo) run(dir string, args ...string) string { return r.command(dir, "", args) }
+
+func (r *Repo) command(dir, input string, args []string, env ...string) string {
 	r.t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir, cmd.Stdin = dir, strings.NewReader(input)
+	date := r.Date
+	if date == "" {
+		date = "2026-01-02T03:04:05Z"
+	}
 	cmd.Env = append(os.Environ(),
 		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
-		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.org", "GIT_AUTHOR_DATE=2026-01-02T03:04:05Z",
-		"GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.org", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z",
+		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.org", "GIT_AUTHOR_DATE="+date,
+		"GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.org", "GIT_COMMITTER_DATE="+date,
 	)
+	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		r.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)

@@ -58,6 +58,15 @@ func New(extra string) *Rules {
 	return build(parse(defaults, nil), parse(extra, nil))
 }
 
+// Plain returns the rules of the given texts alone, the last one having the last word: nothing is left out by default.
+func Plain(texts ...string) *Rules {
+	var patterns []gitignore.Pattern
+	for _, text := range texts {
+		patterns = append(patterns, parse(text, nil)...)
+	}
+	return &Rules{always: gitignore.NewMatcher(nil), last: patterns, matcher: gitignore.NewMatcher(patterns)}
+}
+
 func build(found, last []gitignore.Pattern) *Rules {
 	all := append(append([]gitignore.Pattern(nil), found...), last...)
 	return &Rules{

@@ -1,0 +1,13 @@
+object 7f7c36856001be29caa7ff6fbdb460982241a65b
+type commit
+tag v1.0.0
+tagger Ada <ada@example.org> 1735787045 +0000
+
+a tag signed with pgp-ed25519
+-----BEGIN PGP SIGNATURE-----
+
+iIYEABYIAC4WIQSH8a4FMV2AqPqkKDizAyMGkj8SeAUCZ3YCJRAcYWRhQGV4YW1w
+bGUub3JnAAoJELMDIwaSPxJ4ZY0A/2sN6FxzddkxBcSbAGHrR+FtdTF1aZs8yHmI
+cYbsCkKNAQCGBK7i6dj3+XbA5R3b4K1dExdnf4jXJ0IH34BgYt9rDA==
+=61qp
+-----END PGP SIGNATURE-----
