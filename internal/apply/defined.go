@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -15,6 +14,9 @@ import (
 // definedTimeout is how long a stage of definitions may take to be in place.
 const definedTimeout = time.Minute
 
+// pollDefined is how often it is asked for what no watch tells.
+const pollDefined = 50 * time.Millisecond
+
 // waitDefined waits until what was written of a stage of definitions can be used by the next one.
 func (e *Engine) waitDefined(ctx context.Context, client *kube.Client, class Class, items []*item) error {
 	ctx, cancel := context.WithTimeout(ctx, definedTimeout)
@@ -23,8 +25,10 @@ func (e *Engine) waitDefined(ctx context.Context, client *kube.Client, class Cla
 		if it.entry.Kind != "CustomResourceDefinition" && it.entry.Kind != "Namespace" {
 			continue
 		}
-		key := liveKey{class.Kind, it.change.ID}
-		err := e.waitUntil(ctx, func() bool { return e.live[key].health == status.CurrentStatus })
+		going, err := e.waitCurrent(ctx, client, class, it)
+		if going {
+			return fmt.Errorf("applying %s: it is being deleted: it is created anew when it is gone", it.change.ID)
+		}
 		if err == nil && it.entry.Kind == "CustomResourceDefinition" {
 			err = waitServed(ctx, client, it.object)
 		}
@@ -35,10 +39,43 @@ func (e *Engine) waitDefined(ctx context.Context, client *kube.Client, class Cla
 	return nil
 }
 
+// waitCurrent waits until an object is healthy, or says that it is being deleted.
+func (e *Engine) waitCurrent(ctx context.Context, client *kube.Client, class Class, it *item) (going bool, err error) {
+	key := liveKey{class.Kind, it.change.ID}
+	for e.isPolled(class, it.entry.GVK()) {
+		if err := e.refresh(ctx, class, client, it.entry); err != nil {
+			return false, err
+		}
+		e.mu.Lock()
+		l := e.live[key]
+		e.mu.Unlock()
+		if l.health == HealthCurrent || l.flags.has(flagGoing) {
+			return l.flags.has(flagGoing), nil
+		}
+		if err := sleep(ctx, pollDefined); err != nil {
+			return false, err
+		}
+	}
+	err = e.waitUntil(ctx, func() bool {
+		l := e.live[key]
+		going = l.flags.has(flagGoing)
+		return going || l.health == HealthCurrent
+	})
+	return going, err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
 // waitServed waits until discovery tells of the kind that a definition defines: it lags behind the definition's own
 // status, and nothing can be watched for it.
 func waitServed(ctx context.Context, client *kube.Client, definition *unstructured.Unstructured) error {
-	const pause = 50 * time.Millisecond
 	group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
 	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
 	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
@@ -52,10 +89,8 @@ func waitServed(ctx context.Context, client *kube.Client, definition *unstructur
 			if _, err := client.Mapping(schema.GroupVersionKind{Group: group, Version: name, Kind: kind}); err == nil {
 				break
 			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(pause):
+			if err := sleep(ctx, pollDefined); err != nil {
+				return err
 			}
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 )
 
 // HealthReport says how the objects of an owner are, by the rules of kstatus.
@@ -33,17 +31,18 @@ func (e *Engine) Health(owner Owner, pick func(ObjectID) bool) HealthReport {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	report := HealthReport{}
-	for id := range e.stateOf(owner).objects {
+	for id, t := range e.stateOf(owner).objects {
 		if pick != nil && !pick(id) {
 			continue
 		}
 		l, ok := e.live[liveKey{owner.Kind, id}]
 		switch {
+		case t.done:
 		case !ok:
 			report.Waiting = append(report.Waiting, id.String()+": not found")
-		case l.health == status.CurrentStatus:
+		case l.health == HealthCurrent:
 		default:
-			report.Failed = report.Failed || l.health == status.FailedStatus
+			report.Failed = report.Failed || l.health == HealthFailed
 			report.Waiting = append(report.Waiting, fmt.Sprintf("%s: %s", id, describeHealth(l)))
 		}
 	}

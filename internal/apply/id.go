@@ -94,8 +94,10 @@ func (inv Inventory) With(other Inventory) Inventory {
 }
 
 func sorted(inv Inventory) Inventory {
-	slices.SortFunc(inv, func(a, b Entry) int {
-		return strings.Compare(a.InventoryID(), b.InventoryID())
-	})
+	texts := make(map[ObjectID]string, len(inv)) // made once, and not at every comparison
+	for _, e := range inv {
+		texts[e.ObjectID] = e.InventoryID()
+	}
+	slices.SortFunc(inv, func(a, b Entry) int { return strings.Compare(texts[a.ObjectID], texts[b.ObjectID]) })
 	return inv
 }

@@ -1,18 +1,10 @@
 package apply
 
 import (
-	"context"
-	"fmt"
-	"time"
+	"strings"
 
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	apiwatch "k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/peyk/peyk/internal/kube"
 )
@@ -27,208 +19,126 @@ type live struct {
 	owner   Owner
 	uid     types.UID
 	version string
-	hash    Hash
-	keep    bool // annotated not to be pruned
-	health  status.Status
+	hash    Hash // of what our field manager owns
+	whole   Hash // of everything that says how the object is to be
+	flags   flags
+	health  Health
 	message string
 }
 
-type watchKey struct {
-	class string
-	kind  schema.GroupKind
-}
+// flags are what an object says about how it is to be treated, and by whom it was treated.
+type flags uint8
 
-// watch follows the objects of one kind that one class of owners has.
-type watch struct {
-	synced bool
-	err    error // of the last list or watch, until it works again
-}
-
-// syncTimeout is how long Apply waits for the first list of a kind.
-const syncTimeout = 30 * time.Second
-
-// watchKinds starts the watches of the kinds that are not watched yet, and waits for their first lists. Kinds that the
-// cluster does not serve are left out.
-func (e *Engine) watchKinds(ctx context.Context, class Class, kinds []schema.GroupVersionKind) error {
-	if err := e.waitUntil(ctx, func() bool { return e.ctx != nil }); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-	for _, gvk := range kinds {
-		if err := e.watchKind(class, gvk); err != nil {
-			return err
-		}
-	}
-	for _, gvk := range kinds {
-		w := e.watchOf(watchKey{class.Kind, gvk.GroupKind()})
-		if w == nil {
-			continue
-		}
-		if err := e.waitUntil(ctx, func() bool { return w.synced }); err != nil {
-			return e.syncError(gvk, w, err)
-		}
-	}
-	return nil
-}
-
-func (e *Engine) syncError(gvk schema.GroupVersionKind, w *watch, err error) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if w.err != nil {
-		err = w.err
-	}
-	return fmt.Errorf("watching %s: %w; Peyk needs list and watch on the kinds that it applies", gvk.Kind, err)
-}
-
-func (e *Engine) watchOf(key watchKey) *watch {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.watches[key]
-}
-
-func (e *Engine) watchKind(class Class, gvk schema.GroupVersionKind) error {
-	key := watchKey{class.Kind, gvk.GroupKind()}
-	if e.watchOf(key) != nil {
-		return nil
-	}
-	mapping, err := e.own.Mapping(gvk)
-	if err != nil {
-		return nil //nolint:nilerr // an unknown kind is the dry run's error, which names the object
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.watches[key] != nil {
-		return nil
-	}
-	w := &watch{}
-	e.watches[key] = w
-	resource := e.own.Dynamic.Resource(mapping.Resource)
-	ctx := e.ctx
-	lw := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = class.NameLabel
-			list, err := resource.List(ctx, o)
-			return list, e.note(w, err)
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
-			o.LabelSelector = class.NameLabel
-			events, err := resource.Watch(ctx, o)
-			return events, e.note(w, err)
-		},
-	}
-	expected := &unstructured.Unstructured{}
-	expected.SetGroupVersionKind(mapping.GroupVersionKind)
-	store := &liveStore{engine: e, class: class, watch: w, kind: gvk.GroupKind()}
-	reflector := cache.NewReflectorWithOptions(lw, expected, store, cache.ReflectorOptions{
-		Name: class.Kind + "s' " + gvk.Kind, TypeDescription: gvk.String(),
-	})
-	go reflector.RunWithContext(ctx)
-	return nil
-}
-
-func (e *Engine) note(w *watch, err error) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	w.err = err
-	return err
-}
-
-// liveStore receives what a reflector sees. It implements cache.ReflectorStore and keeps hashes instead of objects.
-type liveStore struct {
-	engine *Engine
-	class  Class
-	watch  *watch
-	kind   schema.GroupKind
-}
-
-// Add takes in a new object.
-func (s *liveStore) Add(obj any) error { return s.Update(obj) }
-
-// Update takes in a changed object.
-func (s *liveStore) Update(obj any) error {
-	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return fmt.Errorf("watching %s: unexpected %T", s.kind, obj)
-	}
-	l := s.class.observe(u)
-	s.engine.mu.Lock()
-	defer s.engine.mu.Unlock()
-	s.engine.seen(s.class, IDOf(u), l)
-	s.engine.notify()
-	return nil
-}
-
-// Delete takes in that an object is gone, or is no longer labelled.
-func (s *liveStore) Delete(obj any) error {
-	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return fmt.Errorf("watching %s: unexpected %T", s.kind, obj)
-	}
-	s.engine.mu.Lock()
-	defer s.engine.mu.Unlock()
-	s.engine.gone(s.class, IDOf(u), u.GetResourceVersion())
-	s.engine.notify()
-	return nil
-}
-
-// Replace takes in everything that there is: the first list, or one after the watch was lost.
-func (s *liveStore) Replace(list []any, version string) error {
-	there := make(map[ObjectID]live, len(list))
-	for _, obj := range list {
-		u, ok := obj.(*unstructured.Unstructured)
-		if !ok {
-			return fmt.Errorf("listing %s: unexpected %T", s.kind, obj)
-		}
-		there[IDOf(u)] = s.class.observe(u)
-	}
-	s.engine.mu.Lock()
-	defer s.engine.mu.Unlock()
-	for key := range s.engine.live {
-		if key.class != s.class.Kind || key.id.Group != s.kind.Group || key.id.Kind != s.kind.Kind {
-			continue
-		}
-		if _, ok := there[key.id]; !ok {
-			s.engine.gone(s.class, key.id, version)
-		}
-	}
-	for id, l := range there {
-		s.engine.seen(s.class, id, l)
-	}
-	s.watch.synced = true
-	s.engine.notify()
-	return nil
-}
-
-// Resync does nothing: there is no second consumer to bring up to date.
-func (s *liveStore) Resync() error { return nil }
-
-// The annotations with which a user keeps an object from being pruned, or from being touched at all.
 const (
-	pruneAnnotation     = "kustomize.toolkit.fluxcd.io/prune"
-	reconcileAnnotation = "kustomize.toolkit.fluxcd.io/reconcile"
-	ssaAnnotation       = "kustomize.toolkit.fluxcd.io/ssa"
-	disabled            = "disabled"
+	flagKept     flags = 1 << iota // not to be pruned
+	flagIgnored                    // not to be touched
+	flagMerged                     // fields of others are left alone
+	flagForeign                    // there are fields of managers that are taken over
+	flagGoing                      // being deleted
+	flagExpiring                   // a Job that is done, and that the cluster will remove some time
+	flagInexact                    // read in another version of its kind than it was applied in, so that the hash says little
 )
 
+func (f flags) has(flag flags) bool { return f&flag != 0 }
+
 // observe reduces an object to what is kept of it.
-func (c Class) observe(u *unstructured.Unstructured) live {
-	labels, annotations := u.GetLabels(), u.GetAnnotations()
+func (e *Engine) observe(c Class, u *unstructured.Unstructured) live {
+	labels := u.GetLabels()
+	entries := managedFields(u)
 	l := live{
 		owner:   Owner{c.Kind, labels[c.NamespaceLabel], labels[c.NameLabel]},
 		uid:     u.GetUID(),
 		version: u.GetResourceVersion(),
-		hash:    liveHash(u, c.Manager),
-		keep: annotations[pruneAnnotation] == disabled || annotations[reconcileAnnotation] == disabled ||
-			annotations[ssaAnnotation] == "Ignore",
+		whole:   wholeHash(u),
+		flags:   c.flagsOf(u, entries),
 	}
-	result, err := status.Compute(u)
-	if err != nil {
-		l.health, l.message = status.UnknownStatus, err.Error()
-		return l
+	if own, ok := applied(entries, c.Manager); ok {
+		l.hash = hashed(func(b []byte) []byte { return appendOwned(b, own.fields, u.Object) })
+		if own.version != u.GetAPIVersion() {
+			l.flags |= flagInexact
+		}
 	}
-	l.health, l.message = result.Status, result.Message
+	state := e.judge(l.owner, u)
+	l.health, l.message = state.Health, state.Message
 	return l
+}
+
+func (c Class) flagsOf(u *unstructured.Unstructured, entries []entry) flags {
+	var f flags
+	set := func(flag flags, is bool) {
+		if is {
+			f |= flag
+		}
+	}
+	ignored := isIgnored(u)
+	set(flagIgnored, ignored)
+	set(flagKept, ignored || marked(u, pruneMark, "disabled"))
+	set(flagMerged, marked(u, ssaMark, "Merge"))
+	set(flagForeign, c.isForeign(u, entries))
+	set(flagGoing, u.GetDeletionTimestamp() != nil)
+	if u.GetKind() == "Job" {
+		_, expires, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "ttlSecondsAfterFinished")
+		_, done, _ := unstructured.NestedFieldNoCopy(u.Object, "status", "completionTime") // only success has one
+		set(flagExpiring, expires && done)
+	}
+	return f
+}
+
+// isForeign says whether obj holds what Peyk takes over or takes away.
+func (c Class) isForeign(u *unstructured.Unstructured, entries []entry) bool {
+	if len(c.TakesOver) == 0 {
+		return false
+	}
+	for _, e := range entries {
+		if c.takesOver(e) {
+			return true
+		}
+	}
+	metadata, _ := u.Object["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	for _, key := range leftAnnotations {
+		if _, ok := annotations[key]; ok {
+			return true
+		}
+	}
+	labels, _ := metadata["labels"].(map[string]any)
+	_, ok := labels[leftLabel]
+	return ok
+}
+
+// takesOver says whether what the manager of e wrote is taken over.
+func (c Class) takesOver(e entry) bool {
+	if e.subresource != "" || (e.manager == c.Manager && e.operation == applies) {
+		return false
+	}
+	for _, prefix := range c.TakesOver {
+		if strings.HasPrefix(e.manager, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// drifted says whether t is not as it was applied. The lock is held.
+func (e *Engine) drifted(owner Owner, t *tracked) bool {
+	l, ok := e.live[liveKey{owner.Kind, t.entry.ObjectID}]
+	switch {
+	case t.busy:
+		return false
+	case !ok:
+		return !t.done
+	case t.shared && l.owner != owner:
+		return !e.isClaimed(owner, t.entry.ObjectID) || (l.hash != t.live && kube.Newer(l.version, t.version))
+	case l.flags.has(flagIgnored):
+		return false
+	case l.owner != owner:
+		return true
+	case t.once || !kube.Newer(l.version, t.version):
+		return false
+	case l.hash != t.live:
+		return true
+	}
+	return l.flags.has(flagForeign) && !t.foreign && !l.flags.has(flagMerged)
 }
 
 // seen takes in the state of an object, unless a newer one is known. The lock is held.
@@ -236,15 +146,25 @@ func (e *Engine) seen(class Class, id ObjectID, l live) {
 	key := liveKey{class.Kind, id}
 	was, known := e.live[key]
 	if known && was.uid == l.uid && !kube.Newer(l.version, was.version) {
-		return
+		better := was.version == l.version && was.flags.has(flagInexact) && !l.flags.has(flagInexact)
+		if !better {
+			return
+		}
 	}
-	e.live[key] = l
-	t := e.trackedBy(l.owner, id)
-	switch {
-	case t == nil && known && was.owner != l.owner:
+	e.put(key, l)
+	e.tell(l.owner)
+	if known && was.owner != l.owner {
+		e.tell(was.owner)
 		e.wake(was.owner, e.trackedBy(was.owner, id))
+		e.release(id, was.owner)
+	}
+	t := e.trackedBy(l.owner, id)
+	if !known || was.hash != l.hash || was.health != l.health || was.message != l.message {
+		e.release(id, l.owner)
+	}
+	switch {
 	case t == nil:
-	case l.hash != t.live && kube.Newer(l.version, t.version):
+	case e.drifted(l.owner, t):
 		e.wake(l.owner, t)
 	case !known || was.health != l.health || was.message != l.message:
 		e.wake(l.owner, nil)
@@ -253,13 +173,52 @@ func (e *Engine) seen(class Class, id ObjectID, l live) {
 
 // gone takes in that an object was deleted at a resource version. The lock is held.
 func (e *Engine) gone(class Class, id ObjectID, version string) {
+	if was, known := e.live[liveKey{class.Kind, id}]; known && kube.Newer(version, was.version) {
+		e.vanished(class, id)
+	}
+}
+
+// vanished takes in that an object is not there. The lock is held.
+func (e *Engine) vanished(class Class, id ObjectID) {
 	key := liveKey{class.Kind, id}
 	was, known := e.live[key]
-	if !known || !kube.Newer(version, was.version) {
+	if !known {
 		return
 	}
+	e.drop(key, was.owner)
+	e.tell(was.owner)
+	e.release(id, was.owner)
+	t := e.trackedBy(was.owner, id)
+	if t != nil && was.flags.has(flagExpiring) {
+		t.done = true
+		e.wake(was.owner, nil)
+		return
+	}
+	e.wake(was.owner, t)
+}
+
+// put keeps l. The lock is held.
+func (e *Engine) put(key liveKey, l live) {
+	if was, known := e.live[key]; known && was.owner != l.owner {
+		e.drop(key, was.owner)
+	}
+	e.live[key] = l
+	ids := e.mine[l.owner]
+	if ids == nil {
+		ids = map[ObjectID]bool{}
+		e.mine[l.owner] = ids
+	}
+	ids[key.id] = true
+}
+
+// drop forgets an object of owner. The lock is held.
+func (e *Engine) drop(key liveKey, owner Owner) {
 	delete(e.live, key)
-	e.wake(was.owner, e.trackedBy(was.owner, id))
+	ids := e.mine[owner]
+	delete(ids, key.id)
+	if len(ids) == 0 {
+		delete(e.mine, owner)
+	}
 }
 
 func (e *Engine) trackedBy(owner Owner, id ObjectID) *tracked {

@@ -13,12 +13,15 @@ import (
 // what drifts. An object that is not there is taken as drifted.
 func (e *Engine) Observe(ctx context.Context, r Request) error {
 	class := e.classes[r.Owner.Kind]
+	e.recall(ctx)
+	e.begin(r)
+	defer e.end(r.Owner)
 	if err := e.watchKinds(ctx, class, kindsOf(r.Objects)); err != nil {
 		return err
 	}
 	var all []*item
 	for _, stage := range stages(r.Objects) {
-		items, err := e.prepare(r, class, stage)
+		items, err := e.prepare(ctx, r, class, stage)
 		if err != nil {
 			return err
 		}
@@ -47,11 +50,11 @@ func (e *Engine) Observe(ctx context.Context, r Request) error {
 
 // adopt tracks an object as it is now.
 func (e *Engine) adopt(owner Owner, class Class, it *item, obj *unstructured.Unstructured) {
-	l := class.observe(obj)
+	l := e.observe(class, obj)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if l.version != "" {
 		e.seen(class, it.change.ID, l)
 	}
-	e.track(owner, it, l.hash, l.version)
+	e.track(owner, it, l)
 }

@@ -40,12 +40,19 @@ func compareIDs(a, b ObjectID) int {
 // stages splits objects into those that define things for others (definitions, then classes) and the rest. Each stage is
 // checked, written and in place before the next one starts.
 func stages(objects []*unstructured.Unstructured) [][]*unstructured.Unstructured {
-	ordered := slices.Clone(objects)
-	slices.SortStableFunc(ordered, func(a, b *unstructured.Unstructured) int { return compareIDs(IDOf(a), IDOf(b)) })
+	type identified struct {
+		id     ObjectID
+		object *unstructured.Unstructured
+	}
+	ordered := make([]identified, len(objects))
+	for i, obj := range objects {
+		ordered[i] = identified{IDOf(obj), obj}
+	}
+	slices.SortStableFunc(ordered, func(a, b identified) int { return compareIDs(a.id, b.id) })
 	var split [3][]*unstructured.Unstructured
-	for _, obj := range ordered {
-		i := stageOf(obj.GetKind())
-		split[i] = append(split[i], obj)
+	for _, o := range ordered {
+		i := stageOf(o.id.Kind)
+		split[i] = append(split[i], o.object)
 	}
 	return slices.DeleteFunc(split[:], func(s []*unstructured.Unstructured) bool { return len(s) == 0 })
 }

@@ -2,83 +2,100 @@ package apply
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
-	"fmt"
-	"io"
-	"slices"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Hash identifies a state. The zero Hash is no state.
-type Hash [16]byte
+// entry is one entry of an object's managed fields, as it was decoded: nothing is converted, for this is done at every
+// event of a watch.
+//
+// The format of its fields is that of structured-merge-diff (FieldsV1): "f:<name>" is a field, "k:<json>" the item of a
+// keyed list, "v:<json>" a member of a set, "i:<n>" an index, "." the thing itself.
+type entry struct {
+	manager, operation, version, subresource string
+	fields                                   map[string]any
+}
 
-// hashOf hashes the canonical JSON of v: encoding/json sorts the keys of maps.
-func hashOf(v any) (Hash, error) {
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode(v); err != nil {
-		return Hash{}, fmt.Errorf("hashing: %w", err)
+const applies = string(metav1.ManagedFieldsOperationApply)
+
+func managedFields(obj *unstructured.Unstructured) []entry {
+	metadata, _ := obj.Object["metadata"].(map[string]any)
+	list, _ := metadata["managedFields"].([]any)
+	entries := make([]entry, 0, len(list))
+	for _, item := range list {
+		m, _ := item.(map[string]any)
+		var e entry
+		e.manager, _ = m["manager"].(string)
+		e.operation, _ = m["operation"].(string)
+		e.version, _ = m["apiVersion"].(string)
+		e.subresource, _ = m["subresource"].(string)
+		e.fields, _ = m["fieldsV1"].(map[string]any)
+		entries = append(entries, e)
 	}
-	return Hash(h.Sum(nil)[:16]), nil
+	return entries
+}
+
+// applied returns the entry of what manager has applied.
+func applied(entries []entry, manager string) (entry, bool) {
+	for _, e := range entries {
+		if e.manager == manager && e.operation == applies && e.subresource == "" && e.fields != nil {
+			return e, true
+		}
+	}
+	return entry{}, false
 }
 
 // liveHash hashes what manager owns in a live object: the paths of its managed fields and the values found there. It
 // changes when somebody else writes one of these fields, takes one over or removes one, and with nothing else. An
 // object in which manager owns nothing has the zero Hash.
-//
-// The format of managed fields is that of structured-merge-diff (FieldsV1): "f:<name>" is a field, "k:<json>" the item of
-// a keyed list, "v:<json>" a member of a set, "i:<n>" an index, "." the thing itself.
 func liveHash(obj *unstructured.Unstructured, manager string) Hash {
-	fields := appliedFields(obj, manager)
-	if fields == nil {
+	own, ok := applied(managedFields(obj), manager)
+	if !ok {
 		return Hash{}
 	}
-	var tree map[string]any
-	if err := json.Unmarshal(fields, &tree); err != nil {
-		return Hash{}
-	}
-	h := sha256.New()
-	writeOwned(h, tree, obj.Object)
-	return Hash(h.Sum(nil)[:16])
+	return hashed(func(b []byte) []byte { return appendOwned(b, own.fields, obj.Object) })
 }
 
-func appliedFields(obj *unstructured.Unstructured, manager string) []byte {
-	for _, m := range obj.GetManagedFields() {
-		if m.Manager == manager && m.Operation == metav1.ManagedFieldsOperationApply && m.Subresource == "" && m.FieldsV1 != nil {
-			return m.FieldsV1.Raw
+// wholeHash hashes everything in an object that says how it is to be, whoever wrote it: not the status, and of the
+// metadata labels and annotations only.
+func wholeHash(obj *unstructured.Unstructured) Hash {
+	return hashed(func(b []byte) []byte {
+		for _, key := range sortedKeys(obj.Object) {
+			value := obj.Object[key]
+			switch key {
+			case "status":
+				continue
+			case "metadata":
+				m, _ := value.(map[string]any)
+				value = []any{m["labels"], m["annotations"]}
+			}
+			b = appendValue(strconv.AppendQuote(b, key), value)
 		}
-	}
-	return nil
+		return b
+	})
 }
 
-// writeOwned writes every owned path under value, with the values of its leaves, in a fixed order.
-func writeOwned(w io.Writer, tree map[string]any, value any) {
-	keys := make([]string, 0, len(tree))
-	for k := range tree {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
+// appendOwned appends every owned path under value, with the values of its leaves, in a fixed order.
+func appendOwned(b []byte, tree map[string]any, value any) []byte {
+	for _, key := range sortedKeys(tree) {
 		if key == "." {
-			fmt.Fprint(w, ".;")
+			b = append(b, '.', ';')
 			continue
 		}
 		child, found := descend(value, key)
-		fmt.Fprintf(w, "%q%t", key, found)
+		b = strconv.AppendBool(strconv.AppendQuote(b, key), found)
 		below, _ := tree[key].(map[string]any)
 		if len(below) == 0 {
-			leaf, _ := json.Marshal(child)
-			_, _ = w.Write(leaf)
-			fmt.Fprint(w, ";")
+			b = append(appendValue(b, child), ';')
 			continue
 		}
-		fmt.Fprint(w, "{")
-		writeOwned(w, below, child)
-		fmt.Fprint(w, "}")
+		b = append(appendOwned(append(b, '{'), below, child), '}')
 	}
+	return b
 }
 
 // descend follows one path element of managed fields.
@@ -114,38 +131,40 @@ func keyedItem(value any, key string) (any, bool) {
 
 func matches(item, want map[string]any) bool {
 	for k, v := range want {
-		if got, ok := item[k]; ok && !sameJSON(got, v) {
+		if got, ok := item[k]; ok && !sameValue(got, v) {
 			return false
 		}
 	}
 	return true
 }
 
+// sameValue compares values that were decoded differently: 80 as int64 is 80 as float64.
+func sameValue(a, b any) bool {
+	if x, ok := a.(string); ok {
+		y, ok := b.(string)
+		return ok && x == y
+	}
+	return bytes.Equal(appendValue(nil, a), appendValue(nil, b))
+}
+
 func setMember(value any, member string) (any, bool) {
+	var want any
+	if json.Unmarshal([]byte(member), &want) != nil {
+		return nil, false
+	}
 	list, _ := value.([]any)
 	for _, item := range list {
-		if got, err := json.Marshal(item); err == nil && bytes.Equal(got, []byte(member)) {
+		if sameValue(item, want) {
 			return item, true
 		}
 	}
 	return nil, false
 }
 
-// sameJSON compares values that were decoded differently: 80 as int64 is 80 as float64.
-func sameJSON(a, b any) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
-}
-
 // OwnedByOther says whether a field manager other than manager has applied the field at path.
 func OwnedByOther(obj *unstructured.Unstructured, manager string, path []string) bool {
-	for _, m := range obj.GetManagedFields() {
-		if m.Manager == manager || m.Operation != metav1.ManagedFieldsOperationApply || m.FieldsV1 == nil {
-			continue
-		}
-		var tree map[string]any
-		if json.Unmarshal(m.FieldsV1.Raw, &tree) == nil && holds(tree, path) {
+	for _, e := range managedFields(obj) {
+		if e.manager != manager && e.operation == applies && holds(e.fields, path) {
 			return true
 		}
 	}

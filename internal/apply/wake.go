@@ -2,19 +2,42 @@ package apply
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
+type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
+
+// queues are the work queues of the controllers, by the kind of their owners, and what the controllers tell of the
+// owners. All engines share them.
+type queues struct {
+	mu    sync.Mutex
+	of    map[string]queue
+	holds map[string]func(Owner, ObjectID) bool
+}
+
+func (q *queues) put(kind string, of queue) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.of[kind] = of
+}
+
+func (q *queues) get(kind string) (queue, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	of, ok := q.of[kind]
+	return of, ok
+}
+
 // Events is a source that wakes the owners of a kind when one of their objects drifts, vanishes or changes its health.
 func (e *Engine) Events(kind string) source.Source {
 	return source.Func(func(_ context.Context, q queue) error {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.queues[kind] = q
+		e.queues.put(kind, q)
 		return nil
 	})
 }
@@ -22,7 +45,7 @@ func (e *Engine) Events(kind string) source.Source {
 // wake asks for a pass over owner. With t, the pass is a repair of t, which is put off when it was repaired again and
 // again: somebody else wants the object otherwise. The lock is held.
 func (e *Engine) wake(owner Owner, t *tracked) {
-	q, ok := e.queues[owner.Kind]
+	q, ok := e.queues.get(owner.Kind)
 	if !ok || e.owned[owner] == nil {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 )
 
@@ -21,11 +23,32 @@ import (
 type Client struct {
 	// Dynamic lists and watches.
 	Dynamic dynamic.Interface
+	// Metadata lists and watches what objects are called, without what is in them.
+	Metadata metadata.Interface
 	// Mapper knows the resources that the cluster serves; it learns new ones when asked for them.
 	Mapper meta.RESTMapper
 
-	rest rest.Interface
+	rest      rest.Interface
+	mapper    *mapper
+	config    *rest.Config
+	transport http.RoundTripper // of the cluster, without an identity
+	patience  time.Duration
+	own       *Client
+	key       string
 }
+
+// Cluster names the cluster that the client speaks to. It is empty for the one that Peyk runs in.
+func (c *Client) Cluster() string { return c.key }
+
+// Own returns the client of the same cluster that has the rights which the cluster is reached with, and impersonates
+// nobody.
+func (c *Client) Own() *Client { return c.own }
+
+// User names whom the client impersonates. It is empty when that is nobody.
+func (c *Client) User() string { return c.config.Impersonate.UserName }
+
+// Config returns a copy of how the client reaches its cluster, for libraries that make clients of their own.
+func (c *Client) Config() *rest.Config { return rest.CopyConfig(c.config) }
 
 // ApplyOptions say how an object is applied.
 type ApplyOptions struct {
@@ -33,50 +56,66 @@ type ApplyOptions struct {
 	Manager string
 	// DryRun checks everything that the API server checks and writes nothing.
 	DryRun bool
+	// Body is the object as JSON, when the caller has it already.
+	Body []byte
 }
 
 // Apply makes obj so by server-side apply, taking fields over from other managers. It returns the object as it is then,
 // and whether it was created. Errors are those of the API server; meta.IsNoMatchError tells an unknown kind.
 func (c *Client) Apply(ctx context.Context, obj *unstructured.Unstructured, o ApplyOptions) (*unstructured.Unstructured, bool, error) {
-	mapping, err := c.Mapping(obj.GroupVersionKind())
+	body := o.Body
+	if body == nil {
+		var err error
+		if body, err = obj.MarshalJSON(); err != nil {
+			return nil, false, fmt.Errorf("encoding %s: %w", obj.GetName(), err)
+		}
+	}
+	request := func(mapping *meta.RESTMapping) *rest.Request {
+		r := c.rest.Patch(types.ApplyPatchType).
+			AbsPath(path(mapping, obj.GetNamespace(), obj.GetName())...).
+			Param("fieldManager", o.Manager).Param("force", "true").
+			Body(body)
+		if o.DryRun {
+			r = r.Param("dryRun", metav1.DryRunAll)
+		}
+		return r
+	}
+	result, err := c.do(ctx, obj.GroupVersionKind(), request)
 	if err != nil {
 		return nil, false, err
 	}
-	body, err := obj.MarshalJSON()
-	if err != nil {
-		return nil, false, fmt.Errorf("encoding %s: %w", obj.GetName(), err)
-	}
-	req := c.rest.Patch(types.ApplyPatchType).
-		AbsPath(path(mapping, obj.GetNamespace(), obj.GetName())...).
-		Param("fieldManager", o.Manager).Param("force", "true").
-		Body(body)
-	if o.DryRun {
-		req = req.Param("dryRun", metav1.DryRunAll)
-	}
 	var code int
-	live, err := read(req.Do(ctx).StatusCode(&code))
+	live, err := read(result.StatusCode(&code))
 	return live, code == http.StatusCreated, err
+}
+
+// Patch changes obj, which has to be in the cluster, by a JSON patch (RFC 6902).
+func (c *Client) Patch(ctx context.Context, obj *unstructured.Unstructured, patch []byte, manager string) (*unstructured.Unstructured, error) {
+	result, err := c.do(ctx, obj.GroupVersionKind(), func(mapping *meta.RESTMapping) *rest.Request {
+		return c.rest.Patch(types.JSONPatchType).
+			AbsPath(path(mapping, obj.GetNamespace(), obj.GetName())...).
+			Param("fieldManager", manager).Body(patch)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return read(result)
 }
 
 // Get returns the object, or an error that apierrors.IsNotFound knows.
 func (c *Client) Get(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string) (*unstructured.Unstructured, error) {
-	mapping, err := c.Mapping(gvk)
+	result, err := c.do(ctx, gvk, func(mapping *meta.RESTMapping) *rest.Request {
+		return c.rest.Get().AbsPath(path(mapping, namespace, name)...)
+	})
 	if err != nil {
 		return nil, err
 	}
-	return read(c.rest.Get().AbsPath(path(mapping, namespace, name)...).Do(ctx))
+	return read(result)
 }
 
 // Delete deletes the object in the background. With a uid, only the object of that uid is deleted. An object that is
 // gone already, or whose kind is gone, is no error.
 func (c *Client) Delete(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string, uid types.UID) error {
-	mapping, err := c.Mapping(gvk)
-	if meta.IsNoMatchError(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	options := metav1.DeleteOptions{PropagationPolicy: new(metav1.DeletePropagationBackground)}
 	if uid != "" {
 		options.Preconditions = metav1.NewUIDPreconditions(string(uid))
@@ -86,8 +125,13 @@ func (c *Client) Delete(ctx context.Context, gvk schema.GroupVersionKind, namesp
 	if err != nil {
 		return fmt.Errorf("encoding the delete options: %w", err)
 	}
-	err = c.rest.Delete().AbsPath(path(mapping, namespace, name)...).Body(body).Do(ctx).Error()
-	if apierrors.IsNotFound(err) {
+	result, err := c.do(ctx, gvk, func(mapping *meta.RESTMapping) *rest.Request {
+		return c.rest.Delete().AbsPath(path(mapping, namespace, name)...).Body(body)
+	})
+	if err == nil {
+		err = result.Error()
+	}
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
 		return nil
 	}
 	return err

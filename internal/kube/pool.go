@@ -3,83 +3,110 @@ package kube
 import (
 	"fmt"
 	"sync"
+	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
-// Identity is on whose behalf a client acts. The zero Identity is Peyk's own.
+// Identity is on whose behalf a client acts, and where. The zero Identity is Peyk's own.
 type Identity struct {
-	// Namespace and ServiceAccount name the service account that is impersonated.
+	// Namespace and ServiceAccount name the service account that is impersonated. Without a ServiceAccount the client has
+	// the rights that the cluster is reached with.
 	Namespace, ServiceAccount string
+	// Kubeconfig reaches another cluster.
+	Kubeconfig Kubeconfig
 }
 
-// Pool makes one Client per Identity and keeps it, so that connections and discovery are shared.
+// impersonated returns the impersonation for the identity's service account.
+func (id Identity) impersonated() rest.ImpersonationConfig {
+	return rest.ImpersonationConfig{
+		UserName: fmt.Sprintf("system:serviceaccount:%s:%s", id.Namespace, id.ServiceAccount),
+		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + id.Namespace, "system:authenticated"},
+	}
+}
+
+// Pool makes one Client per Identity and keeps it while it is used. All clients of a cluster share connections and
+// discovery.
 type Pool struct {
-	config *rest.Config
-	mapper meta.RESTMapper
+	own *Client
+	now func() time.Time
 
 	mu      sync.Mutex
-	clients map[Identity]*Client
+	clients map[Identity]*pooled
+	swept   time.Time
 }
+
+type pooled struct {
+	client *Client
+	used   time.Time
+}
+
+// keptFor is how long a client is kept that nobody asks for.
+const keptFor = time.Hour
 
 // NewPool returns a Pool for the cluster of config. The client-side rate limit is off: the API server has its own
 // priority and fairness.
 func NewPool(config *rest.Config) (*Pool, error) {
-	config = rest.CopyConfig(config)
-	config.QPS = -1
-	httpClient, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("making the HTTP client: %w", err)
-	}
-	mapper, err := apiutil.NewDynamicRESTMapper(config, httpClient)
-	if err != nil {
-		return nil, fmt.Errorf("reading the cluster's resources: %w", err)
-	}
-	return &Pool{config: config, mapper: mapper, clients: map[Identity]*Client{}}, nil
-}
-
-// For returns the client of an identity.
-func (p *Pool) For(id Identity) (*Client, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c, ok := p.clients[id]; ok {
-		return c, nil
-	}
-	config := rest.CopyConfig(p.config)
-	if id.ServiceAccount != "" {
-		config.Impersonate = rest.ImpersonationConfig{
-			UserName: fmt.Sprintf("system:serviceaccount:%s:%s", id.Namespace, id.ServiceAccount),
-			Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + id.Namespace, "system:authenticated"},
-		}
-	}
-	c, err := newClient(config, p.mapper)
+	own, err := newCluster(config, "", patience)
 	if err != nil {
 		return nil, err
 	}
-	p.clients[id] = c
-	return c, nil
+	return &Pool{own: own, now: time.Now, clients: map[Identity]*pooled{}}, nil
 }
 
-func newClient(config *rest.Config, mapper meta.RESTMapper) (*Client, error) {
-	httpClient, err := rest.HTTPClientFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("making the HTTP client: %w", err)
+// For returns the client of an identity. A client that was not asked for in an hour is made anew; one that is in use
+// goes on working.
+func (p *Pool) For(id Identity) (*Client, error) {
+	if id.ServiceAccount == "" {
+		id.Namespace = ""
 	}
-	dyn, err := dynamic.NewForConfigAndClient(config, httpClient)
-	if err != nil {
-		return nil, fmt.Errorf("making the dynamic client: %w", err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sweep()
+	return p.get(id)
+}
+
+func (p *Pool) get(id Identity) (*Client, error) {
+	if id == (Identity{}) {
+		return p.own, nil
 	}
-	config.GroupVersion = &schema.GroupVersion{}
-	config.NegotiatedSerializer = serializer.WithoutConversionCodecFactory{CodecFactory: scheme.Codecs}
-	raw, err := rest.RESTClientForConfigAndClient(config, httpClient)
-	if err != nil {
-		return nil, fmt.Errorf("making the REST client: %w", err)
+	if known, ok := p.clients[id]; ok {
+		known.used = p.now()
+		return known.client, nil
 	}
-	return &Client{Dynamic: dyn, Mapper: mapper, rest: raw}, nil
+	client, err := p.make(id)
+	if err != nil {
+		return nil, err
+	}
+	p.clients[id] = &pooled{client, p.now()}
+	return client, nil
+}
+
+func (p *Pool) make(id Identity) (*Client, error) {
+	if id.ServiceAccount != "" {
+		cluster, err := p.get(Identity{Kubeconfig: id.Kubeconfig})
+		if err != nil {
+			return nil, err
+		}
+		return cluster.as(id.impersonated())
+	}
+	config, err := id.Kubeconfig.config()
+	if err != nil {
+		return nil, err
+	}
+	return newCluster(config, id.Kubeconfig.key(), remotePatience)
+}
+
+// sweep drops what nobody asked for, so that neither deleted tenants nor rotated credentials add up. The lock is held.
+func (p *Pool) sweep() {
+	now := p.now()
+	if now.Sub(p.swept) < keptFor/10 {
+		return
+	}
+	p.swept = now
+	for id, known := range p.clients {
+		if now.Sub(known.used) > keptFor {
+			delete(p.clients, id)
+		}
+	}
 }

@@ -1,0 +1,113 @@
+package apply
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// webhook starts a mutating webhook for the ConfigMaps of a namespace, which replaces the value of key and adds a label.
+func webhook(t *testing.T, r *rig, ns string) {
+	t.Helper()
+	const patch = `[{"op":"replace","path":"/data/key","value":"mutated"},{"op":"add","path":"/metadata/labels/injected","value":"x"}]`
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		var review admissionv1.AdmissionReview
+		if err := json.Unmarshal(body, &review); err != nil {
+			t.Error(err)
+			return
+		}
+		kind := admissionv1.PatchTypeJSONPatch
+		review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true, Patch: []byte(patch), PatchType: &kind}
+		_ = json.NewEncoder(w).Encode(review)
+	}))
+	t.Cleanup(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	r.applyAs(t, "setup", fmt.Sprintf(`{apiVersion: admissionregistration.k8s.io/v1, kind: MutatingWebhookConfiguration, metadata: {name: %[1]s}, webhooks: [
+{name: m.test.peyk.dev, admissionReviewVersions: [v1], sideEffects: None, clientConfig: {url: %[2]q, caBundle: %[3]s},
+namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %[1]s}},
+rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE, UPDATE]}]}]}`,
+		ns, server.URL, base64.StdEncoding.EncodeToString(ca)))
+	gvk := schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: "v1", Kind: "MutatingWebhookConfiguration"}
+	t.Cleanup(func() { _ = r.user.Delete(context.Background(), gvk, "", ns, "") })
+	eventually(t, "the webhook is in force", func() bool {
+		r.applyAs(t, "setup", with(settings(ns, "probe", "1"), "labels: {a: b}"))
+		return value(r.get(t, ns, "probe"), "data", "key") == "mutated"
+	})
+}
+
+// What a webhook makes of an object is what the object is, and no drift.
+func TestAWebhookChangesWhatWasApplied(t *testing.T) {
+	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "mutated"}
+	r := newRig(t)
+	r.applyAs(t, "setup", space(ns))
+	webhook(t, r, ns)
+	request := r.request(t, owner, settings(ns, "a", "1"), settings(ns, "b", "1"))
+	r.mustApply(t, request)
+	if got, _ := r.data(t, ns, "a"); got != "mutated" {
+		t.Fatalf("value %q, want the webhook's", got)
+	}
+	for range 3 {
+		if changed := r.mustApply(t, request).Changed(); len(changed) > 0 {
+			t.Errorf("changes %+v, want none", changed)
+		}
+	}
+	again := newRig(t)
+	if changed := again.mustApply(t, request).Changed(); len(changed) > 0 {
+		t.Errorf("changes %+v after a restart, want none", changed)
+	}
+}
+
+// A new webhook changes what an unchanged object becomes: it is applied once more, and then settled.
+func TestNewAdmissionIsNoticed(t *testing.T) {
+	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "epoch"}
+	r := &rig{}
+	r.client, r.user, r.quick = clientOf(t, plane.Config), clientOf(t, plane.Config), true
+	r.start(t, r.client)
+	r.applyAs(t, "setup", space(ns))
+	request := r.request(t, owner, settings(ns, "a", "1"), settings(ns, "b", "1"))
+	r.mustApply(t, request)
+	webhook(t, r, ns)
+	r.woken(t, owner)
+	if r.InSync(owner) {
+		t.Error("want the owner looked at once more")
+	}
+	changed := r.mustApply(t, request).Changed()
+	if got, _ := r.data(t, ns, "a"); len(changed) != 2 || got != "mutated" {
+		t.Errorf("changes %+v and value %q, want what the webhook makes of them", changed, got)
+	}
+	eventually(t, "the owner is in sync", func() bool { return r.InSync(owner) })
+}
+
+// Rights that were taken away are noticed, also where nothing is to be written.
+func TestRevokedRightsAreNoticed(t *testing.T) {
+	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "revoked"}
+	r := &rig{}
+	r.client, r.user, r.quick = clientOf(t, plane.Config), clientOf(t, plane.Config), true
+	r.start(t, r.client)
+	r.applyAs(t, "setup", space(ns))
+	request := r.request(t, owner, settings(ns, "a", "1"))
+	request.Client = tenant(t, r, plane.Config, ns, "get, create, patch, update")
+	r.mustApply(t, request)
+	gvk := schema.GroupVersionKind{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"}
+	if err := r.user.Delete(t.Context(), gvk, ns, "tenant", ""); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the tenant is told", func() bool {
+		_, err := r.Apply(t.Context(), request)
+		return err != nil && strings.Contains(err.Error(), "forbidden")
+	})
+	if r.InSync(owner) {
+		t.Error("want the owner out of sync until a check passes")
+	}
+}
