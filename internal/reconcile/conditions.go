@@ -1,8 +1,6 @@
 package reconcile
 
 import (
-	"unicode/utf8"
-
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -21,7 +19,7 @@ const maxMessage = 20000
 func set(obj Object, conditionType string, status metav1.ConditionStatus, reason, message string) {
 	conditions := obj.GetConditions()
 	meta.SetStatusCondition(&conditions, metav1.Condition{
-		Type: conditionType, Status: status, Reason: reason, Message: truncate(message),
+		Type: conditionType, Status: status, Reason: reason, Message: cut(message, maxMessage),
 		ObservedGeneration: obj.GetGeneration(),
 	})
 	obj.SetConditions(conditions)
@@ -54,10 +52,17 @@ func setNotReady(obj Object, e *Error) {
 		remove(obj, Stalled)
 		set(obj, Reconciling, metav1.ConditionTrue, "ProgressingWithRetry", e.Error())
 	}
+	if e.shown != nil {
+		set(obj, Ready, e.shown.Status, e.shown.Reason, e.shown.Message)
+		return
+	}
 	set(obj, Ready, status, e.Reason, e.Error())
 }
 
 func setPhaseCondition(obj Object, phase Phase, e *Error) {
+	if e.meaning == progress && phase.Done != "" {
+		set(obj, phase.Done, metav1.ConditionUnknown, e.Reason, e.Error())
+	}
 	if e.meaning == wait || e.meaning == progress {
 		return
 	}
@@ -78,7 +83,11 @@ func clearPhaseCondition(obj Object, phase Phase) {
 		if phase.Message != nil {
 			message = phase.Message()
 		}
-		set(obj, phase.Done, metav1.ConditionTrue, ReasonSucceeded, message)
+		reason := ReasonSucceeded
+		if phase.Reason != nil {
+			reason = phase.Reason()
+		}
+		set(obj, phase.Done, metav1.ConditionTrue, reason, message)
 	}
 }
 
@@ -101,13 +110,8 @@ func IsReady(obj Object, observedGeneration int64) bool {
 	return ready(obj).status == metav1.ConditionTrue && observedGeneration == obj.GetGeneration()
 }
 
-func truncate(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	cut := maxMessage - 3
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
-	}
-	return s[:cut] + "..."
+// InProgress says whether obj was left while something that it started went on.
+func InProgress(obj Object) bool {
+	is := ready(obj)
+	return is.status == metav1.ConditionUnknown && is.reason == ReasonProgressing
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // The generic reasons of the Ready condition.
@@ -33,6 +35,16 @@ type Error struct {
 
 	meaning meaning
 	after   time.Duration
+	unsaid  bool
+	shown   *metav1.Condition
+}
+
+// Showing makes err, one of this package's, show ready as the Ready condition, where that says something else than err
+// does: that no attempt is left, say, where Ready is to tell what went wrong with the last one.
+func Showing(err error, status metav1.ConditionStatus, reason, message string) error {
+	e := *asError(err)
+	e.shown = &metav1.Condition{Status: status, Reason: reason, Message: message}
+	return &e
 }
 
 // Error returns the message of the wrapped error.
@@ -47,6 +59,11 @@ func Fail(reason string, err error) error { return &Error{Reason: reason, Err: e
 // Failf is Fail with a formatted error; %w wraps.
 func Failf(reason, format string, args ...any) error {
 	return Fail(reason, fmt.Errorf(format, args...))
+}
+
+// RetryAfter is Fail for one who said when to try again: not before after is over, and not before the back-off is.
+func RetryAfter(reason string, err error, after time.Duration) error {
+	return &Error{Reason: reason, Err: err, after: after}
 }
 
 // Stall marks err as one that no retry can mend: the object is left alone until its spec changes.
@@ -69,13 +86,19 @@ func Progress(message string, after time.Duration) error {
 	return &Error{Reason: ReasonProgressing, Err: errors.New(message), meaning: progress, after: after}
 }
 
+// ProgressUnsaid is Progress that is not written to the status: for what is over in a moment most of the time. What the
+// phases did to the status is lost; the pass after it does it again.
+func ProgressUnsaid(message string, after time.Duration) error {
+	return &Error{Reason: ReasonProgressing, Err: errors.New(message), meaning: progress, after: after, unsaid: true}
+}
+
 // asError gives every error a meaning: a plain one is a failure that is retried.
 func asError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if e.Err.Error() == err.Error() {
 			return e
 		}
-		return &Error{Reason: e.Reason, Err: err, meaning: e.meaning, after: e.after}
+		return &Error{Reason: e.Reason, Err: err, meaning: e.meaning, after: e.after, shown: e.shown, unsaid: e.unsaid}
 	}
 	return &Error{Reason: ReasonFailed, Err: err}
 }
@@ -88,3 +111,6 @@ func IsFailure(err error) bool {
 	e := asError(err)
 	return e.meaning == retry || e.meaning == stall
 }
+
+// ReasonOf returns the reason of the Ready condition that err, from a phase, leads to.
+func ReasonOf(err error) string { return asError(err).Reason }

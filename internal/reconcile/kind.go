@@ -27,6 +27,8 @@ type Phase struct {
 	Done string
 	// Message is the message of Done while it is True. Optional.
 	Message func() string
+	// Reason is the reason of Done while it is True. Nil: Succeeded.
+	Reason func() string
 }
 
 // Pass is one pass over one object: its phases share the state that the closures hold.
@@ -63,6 +65,11 @@ type Kind[T Object] struct {
 	Retry func(obj T, n int) time.Duration
 	// Plan returns the pass over an object.
 	Plan func(T) Pass
+	// Metadata are the facts that every event of an object carries, such as MetaRevision. Optional.
+	Metadata func(T) map[string]string
+	// Finished returns the message and more metadata for the event of an object that became ready, given how long the
+	// pass took. Nil: the message of its Ready condition.
+	Finished func(obj T, took time.Duration) (message string, metadata map[string]string)
 	// Finalize undoes what the passes did, before a deleted object goes. It is not called for a Kind without Finalizer.
 	Finalize func(context.Context, T) error
 }

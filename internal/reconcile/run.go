@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/peyk/peyk/internal/kube"
 )
 
 // RequestAnnotation asks for a pass now; its value is an opaque token that ends up in the status.
@@ -32,6 +34,7 @@ type Runner[T Object] struct {
 
 	mu       sync.Mutex
 	failures map[types.NamespacedName]int
+	written  map[types.NamespacedName]write // that the cache has not shown yet
 }
 
 // Options are what every Runner of a process shares.
@@ -49,7 +52,7 @@ func NewRunner[T Object](kind Kind[T], o Options) *Runner[T] {
 	}
 	return &Runner[T]{
 		kind: kind, client: o.Client, events: o.Events, metrics: o.Metrics, clock: o.Clock,
-		owner: "peyk", failures: map[types.NamespacedName]int{},
+		owner: "peyk", failures: map[types.NamespacedName]int{}, written: map[types.NamespacedName]write{},
 	}
 }
 
@@ -59,7 +62,11 @@ func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	obj := r.kind.New()
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
 		r.forget(req.NamespacedName)
+		r.forgetWritten(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.outdated(obj) {
+		return ctrl.Result{RequeueAfter: cacheLag}, nil
 	}
 	if !obj.GetDeletionTimestamp().IsZero() {
 		return r.finalize(ctx, obj)
@@ -75,8 +82,12 @@ func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	notes := &notes{}
 	err := r.runPhases(withNotes(ctx, notes), obj)
 	after := r.conclude(ctx, before, obj, err)
-	r.publish(ctx, before, obj, notes)
-	r.metrics.observe(r.kind.Name, obj, r.clock.Since(start))
+	took := r.clock.Since(start)
+	r.publish(before, obj, notes, took, err)
+	r.metrics.observe(r.kind.Name, obj, took)
+	if err != nil && asError(err).unsaid {
+		return ctrl.Result{RequeueAfter: after}, nil
+	}
 	return ctrl.Result{RequeueAfter: after}, r.patchStatus(ctx, before, obj)
 }
 
@@ -142,9 +153,9 @@ func (r *Runner[T]) conclude(ctx context.Context, before, obj T, err error) time
 	}
 	n := r.fail(key)
 	if r.kind.Retry != nil {
-		return r.kind.Retry(obj, n)
+		return max(r.kind.Retry(obj, n), e.after)
 	}
-	return Backoff(n)
+	return max(Backoff(n), e.after)
 }
 
 func (r *Runner[T]) finalize(ctx context.Context, obj T) (ctrl.Result, error) {
@@ -156,10 +167,10 @@ func (r *Runner[T]) finalize(ctx context.Context, obj T) (ctrl.Result, error) {
 	phase := Phase{Name: "finalize", Run: func(ctx context.Context) error { return r.kind.Finalize(ctx, obj) }}
 	if err := runPhase(withNotes(ctx, notes), phase); err != nil {
 		after := r.conclude(ctx, before, obj, err)
-		r.publish(ctx, before, obj, notes)
+		r.publish(before, obj, notes, 0, err)
 		return ctrl.Result{RequeueAfter: max(after, time.Second)}, r.patchStatus(ctx, before, obj)
 	}
-	r.publish(ctx, before, obj, notes)
+	r.publish(before, obj, notes, 0, nil)
 	r.forget(client.ObjectKeyFromObject(obj))
 	r.metrics.forget(r.kind.Name, obj)
 	bare := obj.DeepCopyObject().(T)
@@ -177,7 +188,41 @@ func (r *Runner[T]) ensureFinalizer(ctx context.Context, obj T) error {
 	if err := r.client.Patch(ctx, obj, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), r.owner); err != nil {
 		return fmt.Errorf("adding the finalizer: %w", err)
 	}
+	r.wrote(obj)
 	return nil
+}
+
+// cacheLag is how long an object is put off that the cache does not show as it was written here, longestLag when it is
+// taken as it is nevertheless.
+const (
+	cacheLag   = 20 * time.Millisecond
+	longestLag = 10 * time.Second
+)
+
+// write is a version of an object that was written here.
+type write struct {
+	version string
+	at      time.Time
+}
+
+// wrote remembers the version of an object that was written here.
+func (r *Runner[T]) wrote(obj T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written[client.ObjectKeyFromObject(obj)] = write{obj.GetResourceVersion(), r.clock.Now()}
+}
+
+// outdated says whether obj, from the cache, is older than what was written here: a pass would take its own last status
+// back.
+func (r *Runner[T]) outdated(obj T) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	written, ok := r.written[client.ObjectKeyFromObject(obj)]
+	if ok && written.version != obj.GetResourceVersion() && kube.Newer(written.version, obj.GetResourceVersion()) && r.clock.Since(written.at) < longestLag {
+		return true
+	}
+	delete(r.written, client.ObjectKeyFromObject(obj))
+	return false
 }
 
 // requeueOnConflict asks for another pass when somebody else changed the object in between.
@@ -202,6 +247,9 @@ func (r *Runner[T]) patchStatus(ctx context.Context, before, obj T) error {
 	if err = client.IgnoreNotFound(err); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("writing the status: %w", err)
 	}
+	if err == nil {
+		r.wrote(obj)
+	}
 	return nil
 }
 
@@ -216,6 +264,12 @@ func (r *Runner[T]) forget(key types.NamespacedName) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.failures, key)
+}
+
+func (r *Runner[T]) forgetWritten(key types.NamespacedName) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.written, key)
 }
 
 // jitter spreads d by 5 % either way, so that objects made together do not reconcile together for ever.
