@@ -19,6 +19,7 @@ import (
 
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/source/external"
 	"github.com/peyk/peyk/internal/tenancy"
 )
 
@@ -46,7 +47,12 @@ type Finder struct {
 	Artifacts *artifact.Store
 	// Policy says which references are allowed.
 	Policy tenancy.Policy
+
+	external external.Fetcher
 }
+
+// Kinds are the kinds of sources, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 // Found is the artifact of a source.
 type Found struct {
@@ -72,7 +78,7 @@ func (f *Finder) Find(ctx context.Context, from string, ref artifact.Ref, field 
 	}
 	empty, ok := kinds[ref.Kind]
 	if !ok {
-		return nil, reconcile.Stallf("InvalidSpec", "%s.kind: %s is not a source; use one of %s", field, ref.Kind, strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+		return nil, reconcile.Stallf("InvalidSpec", "%s.kind: %s is not a source; use one of %s", field, ref.Kind, strings.Join(Kinds(), ", "))
 	}
 	obj := empty()
 	err := f.Reader.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, obj)
@@ -82,12 +88,32 @@ func (f *Finder) Find(ctx context.Context, from string, ref artifact.Ref, field 
 	if err != nil {
 		return nil, reconcile.Failf(meta.ArtifactFailedReason, "reading %s: %w", ref, err)
 	}
-	described := obj.GetArtifact()
-	found, ok := f.Artifacts.Get(ref)
-	if !ok || described == nil {
+	found, origin, err := f.stored(ctx, ref, obj)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
 		return nil, wait("%s has no artifact yet%s", ref, why(obj))
 	}
-	return &Found{Artifact: found, Origin: described.Metadata[originAnnotation], Object: obj}, nil
+	return &Found{Artifact: found, Origin: origin, Object: obj}, nil
+}
+
+// stored returns the artifact in the store, or nil, and the revision that it was made of elsewhere. What other programs
+// made is fetched first. What a source of this process says in its status is not asked for: it follows the artifact, and
+// who was woken by the artifact would come too early.
+func (f *Finder) stored(ctx context.Context, ref artifact.Ref, obj Object) (*artifact.Artifact, string, error) {
+	if other, ok := obj.(*sourcev1.ExternalArtifact); ok {
+		if other.Status.Artifact == nil {
+			return nil, "", nil
+		}
+		found, err := f.external.Fetch(ctx, f.Artifacts, other)
+		return found, other.Status.Artifact.Metadata[originAnnotation], err
+	}
+	found, ok := f.Artifacts.Get(ref)
+	if !ok {
+		return nil, "", nil
+	}
+	return found, found.Metadata[originAnnotation], nil
 }
 
 func wait(format string, args ...any) error {

@@ -2,6 +2,7 @@ package git
 
 import (
 	"net/url"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -19,11 +20,20 @@ const (
 	keyIdentity    = "identity"
 	keyKnownHosts  = "known_hosts"
 	keyAddress     = "address"
+
+	keyAppID           = "githubAppID"
+	keyAppInstallation = "githubAppInstallationID"
+	keyAppOwner        = "githubAppInstallationOwner"
+	keyAppKey          = "githubAppPrivateKey"
+	keyAppBaseURL      = "githubAppBaseURL"
 )
 
 // Credentials reads the credentials for an address from the Secret that spec.secretRef names. It returns a *FieldError
 // when the Secret lacks what the address needs.
 func Credentials(secret *corev1.Secret, address string) (adapter.Credentials, error) {
+	if len(secret.Data[keyAppID]) > 0 {
+		return adapter.Credentials{}, &FieldError{ProviderField, "Secret " + secret.Name + " is of a GitHub App; set spec.provider to github, or name another Secret"}
+	}
 	if isSSH(address) {
 		return sshCredentials(secret)
 	}
@@ -39,6 +49,26 @@ func sshCredentials(secret *corev1.Secret) (adapter.Credentials, error) {
 	return adapter.Credentials{
 		SSHKey: secret.Data[keyIdentity], SSHPassphrase: secret.Data[keyPassword], KnownHosts: secret.Data[keyKnownHosts],
 	}, nil
+}
+
+// App reads a GitHub App, and the certificates for its server, from the Secret that spec.secretRef names. It returns a
+// *FieldError when the Secret lacks what an app needs.
+func App(secret *corev1.Secret) (adapter.App, adapter.Credentials, error) {
+	const need = "a GitHub App needs githubAppID, githubAppPrivateKey, and githubAppInstallationID or githubAppInstallationOwner"
+	get := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
+	app := adapter.App{
+		ID: get(keyAppID), Installation: get(keyAppInstallation), Owner: get(keyAppOwner),
+		PrivateKey: secret.Data[keyAppKey], BaseURL: get(keyAppBaseURL),
+	}
+	for key, value := range map[string]string{keyAppID: app.ID, keyAppKey: string(app.PrivateKey)} {
+		if value == "" {
+			return app, adapter.Credentials{}, lacks(secret, key, need)
+		}
+	}
+	if (app.Installation == "") == (app.Owner == "") {
+		return app, adapter.Credentials{}, &FieldError{"Secret " + secret.Name, "it must have exactly one of the keys " + keyAppInstallation + " and " + keyAppOwner}
+	}
+	return app, adapter.Credentials{CA: secret.Data[keyCA], ClientCert: secret.Data[keyCert], ClientKey: secret.Data[keyKey]}, nil
 }
 
 func httpCredentials(secret *corev1.Secret) (adapter.Credentials, error) {

@@ -22,18 +22,22 @@ type FieldError struct {
 // Error returns the field and the problem.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
+// ProviderField is the field that says who vouches for the credentials.
+const ProviderField = "spec.provider"
+
+func isApp(spec *sourcev1.GitRepositorySpec) bool { return spec.Provider == sourcev1.GitProviderGitHub }
+
 // Check refuses what Peyk would otherwise silently ignore. It returns a *FieldError.
 func Check(spec *sourcev1.GitRepositorySpec) error {
 	for _, f := range []struct {
 		set           bool
 		field, remedy string
 	}{
-		{spec.Provider != "" && spec.Provider != sourcev1.GitProviderGeneric, "spec.provider",
-			fmt.Sprintf("%q is not supported by this version of Peyk; use generic with a secretRef", spec.Provider)},
+		{spec.Provider == sourcev1.GitProviderAzure || spec.Provider == sourcev1.GitProviderAWS, ProviderField,
+			fmt.Sprintf("%q, the identity of a workload in a cloud, is not supported by this version of Peyk; use generic with a secretRef", spec.Provider)},
 		{spec.ServiceAccountName != "", "spec.serviceAccountName", "is not supported by this version of Peyk; use a secretRef"},
-		{spec.Verification != nil, "spec.verify", "signatures are not checked by this version of Peyk; remove the field to accept unsigned commits"},
-		{spec.RecurseSubmodules, "spec.recurseSubmodules", "submodules are not supported by this version of Peyk; use spec.include"},
-		{spec.ProxySecretRef != nil && isSSH(spec.URL), "spec.proxySecretRef", "a proxy is supported for http and https addresses only"},
+		{isApp(spec) && spec.SecretRef == nil, ProviderField, "github needs a GitHub App: name the Secret with its number and key in spec.secretRef"},
+		{isApp(spec) && isSSH(spec.URL), ProviderField, "github reads over https only; write the address in spec.url as https://"},
 	} {
 		if f.set {
 			return &FieldError{f.field, f.remedy}
