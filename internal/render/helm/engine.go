@@ -1,9 +1,11 @@
 package helm
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
 	helmkube "helm.sh/helm/v4/pkg/kube"
+	release "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage"
 	"helm.sh/helm/v4/pkg/storage/driver"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -24,23 +27,44 @@ import (
 	"github.com/peyk/peyk/internal/kube"
 )
 
-// FieldManager is the field manager of everything that Helm applies, for Peyk as for the helm command line.
-const FieldManager = "helm"
+// FieldManager is the field manager of what is applied for Packs, as for the helm command line. HelmReleaseManager is that
+// of what is applied for HelmReleases, as by Flux.
+const (
+	FieldManager       = "helm"
+	HelmReleaseManager = "helm-controller"
+)
 
-// nameFieldManager tells Helm, which keeps this in a variable of its package, once in a process.
-var nameFieldManager = sync.OnceFunc(func() { helmkube.ManagedFieldsManager = FieldManager })
+// nameFieldManager tells Helm, which keeps this in a variable of its package and uses it for what is not applied by the
+// server, once in a process.
+var nameFieldManager = sync.OnceFunc(func() { helmkube.ManagedFieldsManager = HelmReleaseManager })
 
-// Engine installs, upgrades and uninstalls releases in one cluster. It is safe for concurrent use, for different
-// releases.
+// Engine installs, upgrades, rolls back, tests and uninstalls releases in one cluster, on behalf of one identity. It is safe
+// for concurrent use, for different releases.
 type Engine struct {
 	objects ObjectReader
-	// configure returns what the Helm SDK needs to act in a namespace.
-	configure func(namespace string) (*action.Configuration, error)
+	// configure returns what the Helm SDK needs for a task.
+	configure func(*task) (*action.Configuration, error)
 	// holder marks the releases that this process works on, so that the next one knows them as interrupted.
 	holder string
 	now    func() time.Time
+	slots  slots
 
 	capabilities capabilities
+}
+
+// task is one action on one release.
+type task struct {
+	namespace, storage string
+	name               string
+	fresh              bool // nothing is recorded yet
+	manager, owner     string
+	waitCtx            context.Context // cancelled when it is no use to wait for the objects any longer
+	readiness          Readiness
+	slots              slots
+	log                slog.Handler
+	observe            func(Observed)
+	records            *records
+	client             *client
 }
 
 // NewEngine returns an Engine that acts with config. Objects reads from the same cluster.
@@ -57,23 +81,54 @@ func NewEngine(config *rest.Config, objects *kube.Client) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.configure = func(namespace string) (*action.Configuration, error) {
+	e.configure = func(t *task) (*action.Configuration, error) {
 		found, err := e.capabilities.get(cached)
 		if err != nil {
 			return nil, err
 		}
-		get := getter{config: config, discovery: cached, mapper: objects.Mapper, namespace: namespace}
-		client := helmkube.New(get)
-		client.Namespace = namespace
-		client.SetLogger(slog.DiscardHandler)
-		releases := driver.NewSecrets(clients.CoreV1().Secrets(namespace))
+		get := getter{config: config, discovery: cached, mapper: objects.Mapper, namespace: t.namespace}
+		t.client = &client{Client: helmkube.New(get), serverSide: true, discovery: cached, mapper: objects.Mapper}
+		t.client.Namespace = t.namespace
+		t.client.SetLogger(t.log)
+		t.records = newRecords(clients.CoreV1().Secrets(t.storage), t.owner)
+		t.records.listed[t.name] = t.fresh
+		releases := driver.NewSecrets(t.records)
 		releases.SetLogger(slog.DiscardHandler)
-		c := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
-		c.RESTClientGetter, c.KubeClient, c.Releases, c.Capabilities = get, client, storage.Init(releases), found
+		c := action.NewConfiguration(action.ConfigurationSetLogger(t.log))
+		c.RESTClientGetter, c.KubeClient, c.Releases, c.Capabilities = get, t.client, storage.Init(releases), found
+		c.HookOutputFunc = func(string, string, string) io.Writer { return io.Discard }
 		c.Releases.SetLogger(slog.DiscardHandler)
 		return c, nil
 	}
 	return e, nil
+}
+
+// begin prepares an action.
+func (e *Engine) begin(t *task) (*action.Configuration, error) {
+	if t.storage == "" {
+		t.storage = t.namespace
+	}
+	if t.manager == "" {
+		t.manager = FieldManager
+	}
+	if t.log == nil {
+		t.log = slog.DiscardHandler
+	}
+	if t.waitCtx == nil {
+		t.waitCtx = context.Background()
+	}
+	t.slots = e.slots
+	c, err := e.configure(t)
+	if err != nil {
+		return nil, err
+	}
+	if t.client != nil {
+		t.client.task = *t
+	}
+	if t.observe != nil {
+		c.Releases.Driver = observed{c.Releases.Driver, func(r *release.Release) { t.observe(observe(r, t.records)) }}
+	}
+	return c, nil
 }
 
 func newEngine(objects ObjectReader) (*Engine, error) {
@@ -81,7 +136,7 @@ func newEngine(objects ObjectReader) (*Engine, error) {
 	if _, err := rand.Read(id); err != nil {
 		return nil, fmt.Errorf("making the process's id: %w", err)
 	}
-	return &Engine{objects: objects, holder: hex.EncodeToString(id), now: time.Now}, nil
+	return &Engine{objects: objects, holder: hex.EncodeToString(id), now: time.Now, slots: newSlots()}, nil
 }
 
 // getter hands the shared clients to the Helm SDK.

@@ -100,24 +100,31 @@ func split(manifest []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// labeller is a post-renderer that sets labels on every object.
-type labeller map[string]string
+// Labels returns a post-renderer that sets labels on every object.
+func Labels(labels map[string]string) PostRenderer { return Metadata(labels, nil) }
 
-// Run implements Helm's PostRenderer.
-func (l labeller) Run(rendered *bytes.Buffer) (*bytes.Buffer, error) {
-	objects, err := split(rendered.Bytes())
-	if err != nil {
-		return nil, err
-	}
-	out := &bytes.Buffer{}
-	for _, object := range objects {
-		object.SetLabels(merged(object.GetLabels(), l))
-		document, err := yaml.Marshal(object.Object)
+// Metadata returns a post-renderer that sets labels and annotations on every object.
+func Metadata(labels, annotations map[string]string) PostRenderer {
+	return func(rendered []byte) ([]byte, error) {
+		objects, err := split(rendered)
 		if err != nil {
-			return nil, fmt.Errorf("writing %s %s: %w", object.GetKind(), object.GetName(), err)
+			return nil, err
 		}
-		out.WriteString("---\n")
-		out.Write(document)
+		var out bytes.Buffer
+		for _, object := range objects {
+			if len(labels) > 0 {
+				object.SetLabels(merged(object.GetLabels(), labels))
+			}
+			if len(annotations) > 0 {
+				object.SetAnnotations(merged(object.GetAnnotations(), annotations))
+			}
+			document, err := yaml.Marshal(object.Object)
+			if err != nil {
+				return nil, fmt.Errorf("writing %s %s: %w", object.GetKind(), object.GetName(), err)
+			}
+			out.WriteString("---\n")
+			out.Write(document)
+		}
+		return out.Bytes(), nil
 	}
-	return out, nil
 }

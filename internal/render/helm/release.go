@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
+	releases "helm.sh/helm/v4/pkg/release"
 	"helm.sh/helm/v4/pkg/release/common"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage/driver"
@@ -67,7 +68,7 @@ func (c *Chart) label() string { return c.Digest[:min(len(c.Digest), 40)] }
 
 // Last returns the last revision of a release, nil when there is none.
 func (e *Engine) Last(_ context.Context, namespace, name string) (*Release, error) {
-	c, err := e.configure(namespace)
+	c, err := e.begin(&task{namespace: namespace})
 	if err != nil {
 		return nil, err
 	}
@@ -97,11 +98,24 @@ func last(c *action.Configuration, name string) (*release.Release, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading release %s: %w", name, err)
 	}
+	return typed(found, nil)
+}
+
+// typed returns a release in the one format that Helm has today.
+func typed(found releases.Releaser, err error) (*release.Release, error) {
+	if err != nil {
+		return nil, err
+	}
 	record, ok := found.(*release.Release)
-	if !ok || record.Info == nil {
-		return nil, fmt.Errorf("release %s is of a format that this version of Peyk does not know", name)
+	if !ok || record == nil || record.Info == nil {
+		return nil, errors.New("the release is of a format that this version of Peyk does not know")
 	}
 	return record, nil
+}
+
+// recordName is the name of the Secret that records a revision.
+func recordName(name string, revision int) string {
+	return fmt.Sprintf("sh.helm.release.v1.%s.v%d", name, revision)
 }
 
 // Objects returns the objects of the release as Helm applied them: with their namespaces and Helm's marks.
@@ -132,8 +146,12 @@ func (e *Engine) recover(c *action.Configuration, record *release.Release, patie
 			return &BusyError{Name: record.Name, Until: until}
 		}
 	}
-	record.Info.Status = common.StatusFailed
-	record.Info.Description = "interrupted before it was complete"
+	return unlock(c, record, "interrupted before it was complete")
+}
+
+// unlock marks a pending revision as failed.
+func unlock(c *action.Configuration, record *release.Release, why string) error {
+	record.SetStatus(common.StatusFailed, why)
 	if err := c.Releases.Update(record); err != nil {
 		return fmt.Errorf("recovering release %s: %w", record.Name, err)
 	}

@@ -41,7 +41,7 @@ func fakeEngine(t *testing.T) (*Engine, *storage.Storage) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.configure = func(string) (*action.Configuration, error) {
+	e.configure = func(*task) (*action.Configuration, error) {
 		c := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
 		c.Releases, c.Capabilities = releases, chartcommon.DefaultCapabilities
 		c.KubeClient = &kubefake.PrintingKubeClient{Out: &bytes.Buffer{}}

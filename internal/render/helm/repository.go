@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/peyk/peyk/internal/registry"
 )
 
 // Repository says where charts are and how to be let in.
@@ -16,6 +19,17 @@ type Repository struct {
 	Username, Password string
 	// Insecure lets an oci registry be spoken to over plain HTTP.
 	Insecure bool
+	// PassCredentials sends username and password to every host that the index names.
+	PassCredentials bool
+	// Access holds certificates, and for an oci registry credentials of other forms.
+	Access registry.Access
+}
+
+// access is all of how to be let in.
+func (r Repository) access() registry.Access {
+	a := r.Access
+	a.Username, a.Password, a.Insecure, a.OnlyTLS = r.Username, r.Password, r.Insecure, true
+	return a
 }
 
 // LogValue keeps the credentials out of logs.
@@ -32,7 +46,14 @@ type Version struct {
 	URL string
 	// Digest is the SHA-256 of the archive in hex; empty when the repository does not tell.
 	Digest string
+	// Created tells versions apart that are equal otherwise; zero when the repository does not tell.
+	Created time.Time
+
+	manifest string // digest of the manifest, of a chart in a registry that was looked up already
 }
+
+// source names where the archive comes from.
+func (v Version) source() string { return v.URL + "@" + v.manifest }
 
 // Index is what a repository offers.
 type Index struct {
@@ -41,7 +62,7 @@ type Index struct {
 	// Charts by name, with their versions.
 	Charts map[string][]Version
 
-	etag string
+	validators Validators
 }
 
 // Versions returns the version texts of a chart.

@@ -1,19 +1,18 @@
 package helm
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 
-	chart "helm.sh/helm/v4/pkg/chart/v2"
-	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"github.com/peyk/peyk/internal/registry"
 )
 
 // Store reads repositories and keeps chart archives on disk, by digest. It is safe for concurrent use.
@@ -52,10 +51,48 @@ func (s *Store) Index(ctx context.Context, r Repository, charts []string, previo
 	}
 	index, err := m.index(ctx, r, charts, previous)
 	if err == nil && previous != nil && index.Revision == previous.Revision {
-		previous.etag = index.etag
+		previous.validators = index.validators
 		return previous, nil
 	}
 	return index, err
+}
+
+// Download writes the index of an http repository to w as it is. It returns what to ask with the next time, and whether
+// the index is still the one that was asked with; then nothing was written.
+func (s *Store) Download(ctx context.Context, r Repository, w io.Writer, was Validators) (is Validators, unchanged bool, err error) {
+	if m, err := s.medium(r); err != nil || m != medium(s.http) {
+		return is, false, errors.Join(err, fmt.Errorf("%s has no index", r.URL))
+	}
+	return s.http.download(ctx, r, w, was)
+}
+
+// Tags returns the versions of a chart of an oci repository, the newest first.
+func (s *Store) Tags(ctx context.Context, r Repository, chart string) ([]Version, error) {
+	index, err := s.oci.index(ctx, r, []string{chart}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return index.Charts[chart], nil
+}
+
+// Locate finds the manifest that a version of a chart of an oci repository has now, so that what is verified and what is
+// pulled are the same. It returns it with where and by whom to look for its signatures.
+func (s *Store) Locate(ctx context.Context, r Repository, chart, version string) (Version, Signed, error) {
+	reader, err := s.oci.reader(r)
+	if err != nil {
+		return Version{}, Signed{}, err
+	}
+	v := ociVersion(r, chart, version)
+	if v.manifest, err = reader.Digest(ctx, reference(r, chart), tagOf(version)); err != nil {
+		return v, Signed{}, fmt.Errorf("finding %s: %w", v.URL, explain(err))
+	}
+	return v, Signed{Reader: reader, Repository: reference(r, chart), Digest: v.manifest}, nil
+}
+
+// Signed is a manifest in a registry.
+type Signed struct {
+	Reader             *registry.Reader
+	Repository, Digest string
 }
 
 // Chart is a chart archive on disk.
@@ -65,13 +102,17 @@ type Chart struct {
 	// Digest is the SHA-256 of the archive, in hex.
 	Digest string
 
-	path string
+	path   string
+	marked bool // Version is not the one in the archive
 }
+
+// Path returns where the archive is.
+func (c *Chart) Path() string { return c.path }
 
 // Chart returns a version of a chart, downloading its archive unless it is there.
 func (s *Store) Chart(ctx context.Context, r Repository, v Version) (*Chart, error) {
 	if digest := s.digestOf(v); digest != "" {
-		c := s.chart(v, digest)
+		c := s.chart(r, v, digest)
 		if _, err := os.Stat(c.path); err == nil {
 			return c, nil
 		}
@@ -89,13 +130,13 @@ func (s *Store) Chart(ctx context.Context, r Repository, v Version) (*Chart, err
 	if v.Digest != "" && v.Digest != digest {
 		return nil, fmt.Errorf("%s has the digest sha256:%s, the repository's index says sha256:%s: the archive was changed after the index was made, renew one of them", v.URL, digest, v.Digest)
 	}
-	c := s.chart(v, digest)
+	c := s.chart(r, v, digest)
 	if err := write(c.path, archive); err != nil {
 		return nil, fmt.Errorf("keeping %s: %w", v.URL, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.digests[v.URL] = digest
+	s.digests[v.source()] = digest
 	return c, nil
 }
 
@@ -105,11 +146,18 @@ func (s *Store) digestOf(v Version) string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.digests[v.URL]
+	return s.digests[v.source()]
 }
 
-func (s *Store) chart(v Version, digest string) *Chart {
-	return &Chart{Name: v.Name, Version: v.Version, Digest: digest, path: filepath.Join(s.dir, digest+".tgz")}
+// chart is the place of an archive. Who may read one repository does not see what was downloaded from another, or with
+// other credentials, even where he knows its digest.
+func (s *Store) chart(r Repository, v Version, digest string) *Chart {
+	a := r.access()
+	scope := sha256.Sum256([]byte(r.URL + " " + registry.Access{Username: a.Username, Password: a.Password, DockerConfigs: a.DockerConfigs}.Fingerprint()))
+	return &Chart{
+		Name: v.Name, Version: v.Version, Digest: digest,
+		path: filepath.Join(s.dir, digest+"-"+hex.EncodeToString(scope[:8])+".tgz"),
+	}
 }
 
 // write makes the file appear whole or not at all.
@@ -124,17 +172,4 @@ func write(path string, data []byte) error {
 		return err
 	}
 	return os.Rename(file.Name(), path)
-}
-
-// load reads the archive. Helm changes a chart while it works with it, so every action needs one of its own.
-func (c *Chart) load() (*chart.Chart, error) {
-	data, err := os.ReadFile(c.path)
-	if err != nil {
-		return nil, fmt.Errorf("opening chart %s-%s: %w", c.Name, c.Version, err)
-	}
-	loaded, err := loader.LoadArchive(bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("chart %s-%s is not a Helm chart that can be used: %w", c.Name, c.Version, err)
-	}
-	return loaded, nil
 }

@@ -18,7 +18,7 @@ import (
 // going, as Kind/name; call it again until there are none. A release that does not exist, or that Peyk did not make, is
 // left alone.
 func (e *Engine) Uninstall(ctx context.Context, namespace, name string, timeout time.Duration) (remaining []string, err error) {
-	c, err := e.configure(namespace)
+	c, err := e.begin(&task{namespace: namespace})
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (e *Engine) Uninstall(ctx context.Context, namespace, name string, timeout 
 // remove deletes the objects and keeps the record of what they were.
 func (e *Engine) remove(c *action.Configuration, name string, timeout time.Duration) error {
 	listener := &listener{}
-	c.SetLogger(slog.New(listener).Handler())
+	c.SetLogger(listener)
 	uninstall := action.NewUninstall(c)
 	uninstall.KeepHistory = true
 	uninstall.WaitStrategy, uninstall.Timeout = helmkube.HookOnlyStrategy, timeout
@@ -106,11 +106,14 @@ func (e *Engine) remaining(ctx context.Context, manifest, namespace, release str
 }
 
 // listener catches the reason of a failure that Helm only logs.
-type listener struct{ heard error }
+type listener struct {
+	heard error
+	next  slog.Handler
+}
 
 func (l *listener) Enabled(context.Context, slog.Level) bool { return true }
 
-func (l *listener) Handle(_ context.Context, r slog.Record) error {
+func (l *listener) Handle(ctx context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
 		switch v := a.Value.Any().(type) {
 		case error:
@@ -120,6 +123,9 @@ func (l *listener) Handle(_ context.Context, r slog.Record) error {
 		}
 		return true
 	})
+	if l.next != nil {
+		return l.next.Handle(ctx, r)
+	}
 	return nil
 }
 

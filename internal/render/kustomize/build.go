@@ -19,6 +19,8 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/kustomize/kyaml/resid"
 	"sigs.k8s.io/yaml"
+
+	"github.com/peyk/peyk/internal/decrypt"
 )
 
 // Request says what to build.
@@ -38,8 +40,23 @@ type Request struct {
 	// Labels and Annotations are set on every object, over existing ones; selectors and templates are left alone.
 	Labels, Annotations map[string]string
 
+	// BuildMetadata asks kustomize to say in annotations where objects come from.
+	BuildMetadata []string
+
 	// Variables are substituted in every object; see Substitute. Nil: no substitution.
 	Variables map[string]string
+	// Opener opens what is encrypted. Nil: nothing is opened, and an encrypted Secret is an error.
+	Opener *decrypt.Opener
+
+	keepOrigin bool // somebody asked for the annotation that names the file
+}
+
+// Result is what was built.
+type Result struct {
+	// Objects are in kustomize's order.
+	Objects []Object
+	// Reads is what the build looked at.
+	Reads *Reads
 }
 
 // Object is an object that was built.
@@ -56,9 +73,17 @@ var ErrPathNotFound = errors.New("path not found")
 // schema of its own has it for itself and puts it back.
 var builds sync.RWMutex
 
-// Build returns the objects that the request describes, in kustomize's order. Errors name the file, and the line where
-// it is known; ErrPathNotFound tells a wrong path.
-func Build(r Request) ([]Object, error) {
+// Build makes the objects that the request describes. Errors name the file, and the line where it is known, and hold
+// nothing that was encrypted; ErrPathNotFound tells a wrong path.
+func Build(r Request) (*Result, error) {
+	result, err := build(r)
+	if err != nil && r.Opener != nil {
+		err = decrypt.Redact(err, r.Opener.Secrets())
+	}
+	return result, err
+}
+
+func build(r Request) (*Result, error) {
 	tree, err := openTree(r.Root)
 	if err != nil {
 		return nil, err
@@ -68,12 +93,28 @@ func Build(r Request) ([]Object, error) {
 	if !tree.IsDir(dir) {
 		return nil, fmt.Errorf("%w: %q is not a directory of the artifact%s", ErrPathNotFound, r.Path, tree.nearest(dir))
 	}
-	if err := prepare(tree, dir, r); err != nil {
-		return nil, err
-	}
-	schema, err := inspect(tree, dir, map[string]bool{})
+	generated, err := prepare(tree, dir, &r)
 	if err != nil {
 		return nil, err
+	}
+	s := &survey{tree: tree, opener: r.Opener, loads: map[string]int{}, opened: map[string]bool{}}
+	if _, err := s.visit(dir); err != nil {
+		return nil, err
+	}
+	objects, err := r.objects(tree, dir, generated, s.schema)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Objects: objects, Reads: tree.reads}, nil
+}
+
+// objects builds the tree: without kustomize where that comes to the same.
+func (r *Request) objects(tree *treeFS, dir string, generated *kustypes.Kustomization, schema bool) ([]Object, error) {
+	if generated != nil && r.changesNothing(tree, dir, generated) {
+		objects, err := r.plain(tree, dir, generated)
+		if !errors.Is(err, errNotPlain) {
+			return objects, err
+		}
 	}
 	built, err := run(tree, dir, schema)
 	if err != nil {
@@ -98,7 +139,7 @@ func run(tree *treeFS, dir string, schema bool) (resmap.ResMap, error) {
 }
 
 // extend adds what the request asks for to the kustomization k in dir.
-func (r Request) extend(tree *treeFS, dir string, k *kustypes.Kustomization) {
+func (r *Request) extend(tree *treeFS, dir string, k *kustypes.Kustomization) error {
 	if r.Namespace != "" {
 		k.Namespace = r.Namespace
 	}
@@ -110,15 +151,25 @@ func (r Request) extend(tree *treeFS, dir string, k *kustypes.Kustomization) {
 	for _, image := range r.Images {
 		k.Images = mergeImage(k.Images, image)
 	}
-	for _, component := range r.Components {
-		if r.IgnoreMissingComponents && !tree.IsDir(path.Join(dir, component)) {
+	for i, component := range r.Components {
+		if path.IsAbs(component) || isRemote(component) {
+			return fmt.Errorf("spec.components[%d]: %q must be a path relative to spec.path", i, component)
+		}
+		if r.IgnoreMissingComponents && !tree.Exists(path.Join(dir, component)) {
 			continue
 		}
 		k.Components = append(k.Components, component)
 	}
-	if !slices.Contains(k.BuildMetadata, kustypes.OriginAnnotations) {
+	for _, option := range r.BuildMetadata {
+		if !slices.Contains(k.BuildMetadata, option) {
+			k.BuildMetadata = append(k.BuildMetadata, option)
+		}
+	}
+	r.keepOrigin = slices.Contains(k.BuildMetadata, kustypes.OriginAnnotations)
+	if !r.keepOrigin {
 		k.BuildMetadata = append(k.BuildMetadata, kustypes.OriginAnnotations)
 	}
+	return nil
 }
 
 func selector(s *kustomize.Selector) *kustypes.Selector {
@@ -153,37 +204,52 @@ func mergeImage(images []kustypes.Image, image kustomize.Image) []kustypes.Image
 const originAnnotation = "config.kubernetes.io/origin"
 
 // finish turns what kustomize built into objects, with variables and metadata.
-func (r Request) finish(built resmap.ResMap, dir string) ([]Object, error) {
+func (r *Request) finish(built resmap.ResMap, dir string) ([]Object, error) {
 	objects := make([]Object, 0, built.Size())
 	for _, res := range built.Resources() {
 		file := originOf(res, dir)
 		obj, err := r.object(res)
+		if err == nil {
+			err = checkIdentity(obj)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", nameOf(res, file), err)
 		}
-		removeAnnotation(obj, originAnnotation)
+		if !r.keepOrigin {
+			removeAnnotation(obj, originAnnotation)
+		}
 		setMetadata(obj, r.Labels, r.Annotations)
 		objects = append(objects, Object{obj, file})
 	}
 	return objects, nil
 }
 
-func (r Request) object(res *resource.Resource) (*unstructured.Unstructured, error) {
-	if r.Variables != nil && substitutes(res.GetLabels(), res.GetAnnotations()) {
+func (r *Request) object(res *resource.Resource) (*unstructured.Unstructured, error) {
+	if r.Variables != nil && mentionsVariable(res.YNode()) && substitutes(res.GetLabels(), res.GetAnnotations()) {
 		text, err := res.AsYAML()
 		if err != nil {
 			return nil, fmt.Errorf("encoding: %w", err)
 		}
-		if strings.Contains(string(text), "${") {
-			return Substitute(text, r.Variables)
+		obj, err := Substitute(text, r.Variables)
+		if err != nil {
+			return nil, err
 		}
+		return obj, r.checkSealed(obj)
 	}
-	data, err := res.MarshalJSON()
+	content, err := contentOf(res.YNode())
 	if err != nil {
-		return nil, fmt.Errorf("encoding: %w", err)
+		return nil, err
 	}
-	obj := &unstructured.Unstructured{}
-	return obj, obj.UnmarshalJSON(data)
+	obj := &unstructured.Unstructured{Object: content}
+	return obj, r.checkSealed(obj)
+}
+
+// checkIdentity refuses what is no Kubernetes object, as substitution can make it.
+func checkIdentity(obj *unstructured.Unstructured) error {
+	if obj.GetAPIVersion() == "" || obj.GetKind() == "" || obj.GetName() == "" {
+		return errors.New("not a Kubernetes object: apiVersion, kind or metadata.name is missing")
+	}
+	return nil
 }
 
 func originOf(res *resource.Resource, dir string) string {
@@ -250,9 +316,11 @@ func (t *treeFS) nearest(dir string) string {
 
 // explain replaces kustomize's chain of errors by the mistake in the manifest that it read, if there is one.
 func (t *treeFS) explain(err error) error {
-	files := make([]string, 0, len(t.read))
-	for name := range t.read {
-		files = append(files, name)
+	var files []string
+	for p := range t.reads.probes {
+		if p.what == content {
+			files = append(files, p.name)
+		}
 	}
 	slices.Sort(files)
 	for _, name := range files {

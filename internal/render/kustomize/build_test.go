@@ -25,7 +25,11 @@ data:
 // tree writes files and returns their root.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
-	root := t.TempDir()
+	return treeIn(t, t.TempDir(), files)
+}
+
+func treeIn(t testing.TB, root string, files map[string]string) string {
+	t.Helper()
 	for name, content := range files {
 		file := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
@@ -82,14 +86,14 @@ func TestBuild(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.request.Root = tree(t, tc.files)
-			objects, err := Build(tc.request)
+			built, err := Build(tc.request)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, names(objects)); diff != "" {
+			if diff := cmp.Diff(tc.want, names(built.Objects)); diff != "" {
 				t.Errorf("objects (-want +got):\n%s", diff)
 			}
-			for _, o := range objects {
+			for _, o := range built.Objects {
 				if o.GetAnnotations() != nil {
 					t.Errorf("%s has annotations %v, want none", o.GetName(), o.GetAnnotations())
 				}
@@ -174,12 +178,12 @@ func TestBuildSubstitutes(t *testing.T) {
 		"a.yaml": strings.ReplaceAll(configMap, "value", "${host:=none}-$${kept}-${n}"),
 		"b.yaml": strings.ReplaceAll(strings.ReplaceAll(configMap, "settings", "raw"), "  namespace", "  labels: {kustomize.toolkit.fluxcd.io/substitute: disabled}\n  namespace") + "  raw: ${untouched}\n",
 	})
-	objects, err := Build(Request{Root: root, Variables: map[string]string{"n": "7"}})
+	built, err := Build(Request{Root: root, Variables: map[string]string{"n": "7"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
-	for _, o := range objects {
+	for _, o := range built.Objects {
 		data, _, _ := unstructured.NestedStringMap(o.Object, "data")
 		for k, v := range data {
 			got[o.GetName()+"."+k] = v
@@ -202,7 +206,7 @@ spec:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: web, image: "registry.example/web:1"}]}
 `
-	objects, err := Build(Request{
+	built, err := Build(Request{
 		Root:   tree(t, map[string]string{"d.yaml": deployment}),
 		Images: []kustomize.Image{{Name: "registry.example/web", NewTag: "2"}},
 		Patches: []kustomize.Patch{{
@@ -214,11 +218,11 @@ spec:
 	if err != nil {
 		t.Fatal(err)
 	}
-	replicas, _, _ := unstructured.NestedInt64(objects[0].Object, "spec", "replicas")
-	containers, _, _ := unstructured.NestedSlice(objects[0].Object, "spec", "template", "spec", "containers")
+	replicas, _, _ := unstructured.NestedInt64(built.Objects[0].Object, "spec", "replicas")
+	containers, _, _ := unstructured.NestedSlice(built.Objects[0].Object, "spec", "template", "spec", "containers")
 	image := containers[0].(map[string]any)["image"]
-	if replicas != 3 || image != "registry.example/web:2" || objects[0].GetLabels()["team"] != "a" {
-		t.Errorf("got %d replicas of %v with labels %v", replicas, image, objects[0].GetLabels())
+	if replicas != 3 || image != "registry.example/web:2" || built.Objects[0].GetLabels()["team"] != "a" {
+		t.Errorf("got %d replicas of %v with labels %v", replicas, image, built.Objects[0].GetLabels())
 	}
 }
 
@@ -236,8 +240,8 @@ func TestBuildsRunSideBySide(t *testing.T) {
 			root = schema
 		}
 		wg.Go(func() {
-			if objects, err := Build(Request{Root: root, Namespace: "dev"}); err != nil || len(objects) != 1 {
-				t.Errorf("got %d objects and %v", len(objects), err)
+			if built, err := Build(Request{Root: root, Namespace: "dev"}); err != nil || len(built.Objects) != 1 {
+				t.Errorf("got %+v and %v", built, err)
 			}
 		})
 	}

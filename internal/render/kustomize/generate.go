@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -17,25 +16,28 @@ import (
 )
 
 // prepare puts the kustomization that is to be built into the overlay: the one in dir, or a generated one, with what the
-// request adds.
-func prepare(tree *treeFS, dir string, r Request) error {
+// request adds. It returns a generated one.
+func prepare(tree *treeFS, dir string, r *Request) (generated *kustypes.Kustomization, err error) {
 	name, k, err := existing(tree, dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if name == "" {
 		name = konfig.DefaultKustomizationFileName()
 		if k, err = generate(tree, dir); err != nil {
-			return err
+			return nil, err
 		}
+		generated = k
 	}
-	r.extend(tree, dir, k)
+	if err := r.extend(tree, dir, k); err != nil {
+		return nil, err
+	}
 	data, err := yaml.Marshal(k)
 	if err != nil {
-		return fmt.Errorf("encoding %s: %w", name, err)
+		return nil, fmt.Errorf("encoding %s: %w", name, err)
 	}
 	tree.overlay[local(path.Join(dir, name))] = data
-	return nil
+	return generated, nil
 }
 
 // existing reads the kustomization of a directory; the name is empty when there is none.
@@ -65,30 +67,37 @@ func generate(tree *treeFS, dir string) (*kustypes.Kustomization, error) {
 	k := &kustypes.Kustomization{TypeMeta: kustypes.TypeMeta{
 		APIVersion: kustypes.KustomizationVersion, Kind: kustypes.KustomizationKind,
 	}}
-	base := local(dir)
-	err := fs.WalkDir(tree.root.FS(), base, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		relative := strings.TrimPrefix(strings.TrimPrefix(p, base), "/")
-		switch {
-		case d.IsDir() && p != base && hasKustomization(tree, p):
-			k.Resources = append(k.Resources, relative)
-			return fs.SkipDir
-		case d.IsDir() || !isManifest(p):
-			return nil
-		}
-		if err := checkManifest(tree, p); err != nil {
-			return err
-		}
-		if base == "." {
-			relative = p
-		}
-		k.Resources = append(k.Resources, relative)
-		return nil
-	})
+	if err := gather(tree, dir, "", k); err != nil {
+		return nil, err
+	}
 	slices.Sort(k.Resources)
-	return k, err
+	return k, nil
+}
+
+// gather adds the manifests in base/below to k.
+func gather(tree *treeFS, base, below string, k *kustypes.Kustomization) error {
+	entries, err := tree.entries(path.Join(base, below))
+	if err != nil {
+		return fmt.Errorf("listing %s: %w", local(path.Join(base, below)), err)
+	}
+	for _, e := range entries {
+		relative := path.Join(below, e.Name())
+		whole := path.Join(base, relative)
+		switch {
+		case e.IsDir() && hasKustomization(tree, whole):
+			k.Resources = append(k.Resources, relative)
+		case e.IsDir():
+			if err := gather(tree, base, relative, k); err != nil {
+				return err
+			}
+		case isManifest(e.Name()):
+			if err := checkManifest(tree, local(whole)); err != nil {
+				return err
+			}
+			k.Resources = append(k.Resources, relative)
+		}
+	}
+	return nil
 }
 
 func hasKustomization(tree *treeFS, dir string) bool {

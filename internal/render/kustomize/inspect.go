@@ -11,39 +11,72 @@ import (
 	"sigs.k8s.io/kustomize/api/konfig"
 	kustypes "sigs.k8s.io/kustomize/api/types"
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/peyk/peyk/internal/decrypt"
 )
 
 func kustomizationNames() []string { return konfig.RecognizedKustomizationFileNames() }
 
-// inspect reads the kustomizations that a build will read. It refuses what would be fetched over the network, and says
-// whether one of them brings an OpenAPI schema.
-func inspect(tree *treeFS, dir string, seen map[string]bool) (schema bool, err error) {
+// maxLoads is how often one build may load a directory with a kustomization. Bases that are named twice by bases that are
+// named twice are few directories and very many loads.
+const maxLoads = 10_000
+
+// survey reads the kustomizations that a build will read: it refuses what would be fetched over the network, opens what is
+// encrypted, and finds out whether one of them brings an OpenAPI schema.
+type survey struct {
+	tree   *treeFS
+	opener *decrypt.Opener // nil: nothing is opened
+	loads  map[string]int  // by directory; 0 while it is being visited
+	opened map[string]bool
+	schema bool
+}
+
+// visit surveys a directory and what it refers to, and returns how many directories a build of it loads.
+func (s *survey) visit(dir string) (int, error) {
 	dir = path.Clean("/" + dir)
-	if seen[dir] {
-		return false, nil
+	if n, seen := s.loads[dir]; seen {
+		return n, nil
 	}
-	seen[dir] = true
-	name, k, err := existing(tree, dir)
+	s.loads[dir] = 0
+	name, k, err := existing(s.tree, dir)
 	if err != nil || name == "" {
-		return false, err
+		return 0, err
 	}
 	file := local(path.Join(dir, name))
-	if err := refuseRemote(tree, dir, file, k); err != nil {
-		return false, err
+	if err := refuseRemote(s.tree, dir, file, k); err != nil {
+		return 0, err
 	}
-	schema = len(k.OpenAPI) > 0 || len(k.Crds) > 0
+	s.schema = s.schema || len(k.OpenAPI) > 0 || len(k.Crds) > 0
+	if err := s.openSources(dir, k); err != nil {
+		return 0, err
+	}
+	total := 1
 	for _, entry := range slices.Concat(k.Resources, k.Components) {
-		below := path.Join(dir, entry)
-		if path.IsAbs(entry) || !tree.IsDir(below) {
+		below := at(dir, entry)
+		if !s.tree.IsDir(below) {
+			if err := s.manifest(below); err != nil {
+				return 0, err
+			}
 			continue
 		}
-		s, err := inspect(tree, below, seen)
+		n, err := s.visit(below)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
-		schema = schema || s
+		if total += n; total > maxLoads {
+			return 0, fmt.Errorf("%s: it leads to more than %d kustomizations, each counted as often as it is named: name each base once", file, maxLoads)
+		}
 	}
-	return schema, nil
+	s.loads[dir] = total
+	return total, nil
+}
+
+// at is where an entry of the kustomization in dir leads.
+func at(dir, entry string) string {
+	if path.IsAbs(entry) {
+		return path.Clean(entry)
+	}
+	return path.Join(dir, entry)
 }
 
 // refuseRemote refuses the entries that are not in the tree but look like a remote.

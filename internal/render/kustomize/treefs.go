@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
@@ -16,14 +15,23 @@ import (
 var errReadOnly = errors.New("an artifact is read only")
 
 // treeFS shows an artifact's tree to kustomize as the whole file system, so that no path, however many dots it has, leads
-// out of it. It is read only, but for an overlay of generated files. It remembers what was read.
+// out of it. It is read only, but for an overlay of generated and of opened files. It remembers what was looked at.
 type treeFS struct {
 	root    *os.Root
 	overlay map[string][]byte
-	read    map[string]bool
+	reads   *Reads
+	total   int64 // of the bytes that were read
 }
 
 var _ filesys.FileSystem = (*treeFS)(nil)
+
+// Limits of what one build reads: an artifact may come from anybody.
+const (
+	maxFile  = 16 << 20
+	maxTotal = 256 << 20
+)
+
+var errLimit = fmt.Errorf("a file may have %d MiB, and all that a build reads %d MiB", maxFile>>20, maxTotal>>20)
 
 // openTree shows the tree under dir. The caller closes it.
 func openTree(dir string) (*treeFS, error) {
@@ -31,7 +39,7 @@ func openTree(dir string) (*treeFS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the artifact: %w", err)
 	}
-	return &treeFS{root: root, overlay: map[string][]byte{}, read: map[string]bool{}}, nil
+	return &treeFS{root: root, overlay: map[string][]byte{}, reads: &Reads{probes: map[probe]digest{}}}, nil
 }
 
 func (t *treeFS) close() { _ = t.root.Close() }
@@ -45,7 +53,12 @@ func local(name string) string {
 	return name
 }
 
-func (t *treeFS) stat(name string) (fs.FileInfo, error) { return t.root.Stat(local(name)) }
+func (t *treeFS) stat(name string) (fs.FileInfo, error) {
+	name = local(name)
+	info, err := t.root.Stat(name)
+	t.reads.probes[probe{entry, name}] = digestOfInfo(info, err)
+	return info, err
+}
 
 // ReadFile returns the content of a file.
 func (t *treeFS) ReadFile(name string) ([]byte, error) {
@@ -53,11 +66,39 @@ func (t *treeFS) ReadFile(name string) ([]byte, error) {
 	if data, ok := t.overlay[name]; ok {
 		return data, nil
 	}
-	data, err := t.root.ReadFile(name)
-	if err == nil {
-		t.read[name] = true
+	data, err := t.readOriginal(name)
+	if err != nil {
+		return nil, err
 	}
-	return data, err
+	if isManifest(name) {
+		if err := checkExpansion(data); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return data, nil
+}
+
+// readOriginal reads a file as the artifact has it.
+func (t *treeFS) readOriginal(name string) ([]byte, error) {
+	looked := probe{content, name}
+	info, err := t.root.Stat(name)
+	if err != nil {
+		t.reads.probes[looked] = digest{}
+		return nil, err
+	}
+	if _, again := t.reads.probes[looked]; !again {
+		t.total += info.Size()
+	}
+	if info.Size() > maxFile || t.total > maxTotal {
+		return nil, fmt.Errorf("reading %s: %w", name, errLimit)
+	}
+	data, err := t.root.ReadFile(name)
+	if err != nil {
+		t.reads.probes[looked] = digest{}
+		return nil, err
+	}
+	t.reads.probes[looked] = digestOf(data)
+	return data, nil
 }
 
 // Open opens a file for reading.
@@ -78,9 +119,17 @@ func (t *treeFS) Exists(name string) bool {
 	return err == nil
 }
 
+// entries returns what is in a directory, sorted.
+func (t *treeFS) entries(name string) ([]fs.DirEntry, error) {
+	name = local(name)
+	entries, err := fs.ReadDir(t.root.FS(), name)
+	t.reads.probes[probe{listing, name}] = digestOfEntries(entries, err)
+	return entries, err
+}
+
 // ReadDir returns the names in a directory, sorted.
 func (t *treeFS) ReadDir(name string) ([]string, error) {
-	entries, err := fs.ReadDir(t.root.FS(), local(name))
+	entries, err := t.entries(name)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +137,6 @@ func (t *treeFS) ReadDir(name string) ([]string, error) {
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
-	slices.Sort(names)
 	return names, nil
 }
 
@@ -106,11 +154,16 @@ func (t *treeFS) CleanedAbs(name string) (filesys.ConfirmedDir, string, error) {
 
 // Glob returns the paths that match a pattern.
 func (t *treeFS) Glob(pattern string) ([]string, error) {
-	found, err := fs.Glob(t.root.FS(), local(pattern))
+	pattern = local(pattern)
+	found, err := fs.Glob(t.root.FS(), pattern)
+	if err != nil {
+		return nil, err
+	}
+	t.reads.probes[probe{match, pattern}] = digestOfNames(found)
 	for i := range found {
 		found[i] = "/" + found[i]
 	}
-	return found, err
+	return found, nil
 }
 
 // Walk walks a directory.
@@ -118,6 +171,11 @@ func (t *treeFS) Walk(name string, f filepath.WalkFunc) error {
 	return fs.WalkDir(t.root.FS(), local(name), func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return f("/"+p, nil, err)
+		}
+		if d.IsDir() {
+			if _, err := t.entries(p); err != nil {
+				return f("/"+p, nil, err)
+			}
 		}
 		info, err := d.Info()
 		return f("/"+p, info, err)
