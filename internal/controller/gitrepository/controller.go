@@ -39,7 +39,8 @@ type Controller struct {
 	artifacts *artifact.Store
 	mirrors   *git.Mirrors
 	// reader reads GitRepositories from the cache and Secrets from the API server.
-	reader client.Reader
+	reader   client.Reader
+	verified verifications
 }
 
 // Setup adds the controller to mgr. It returns an error when the controller cannot be added.
@@ -60,6 +61,15 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	return nil
 }
 
+// metadata are the facts of an object's events.
+func metadata(obj *sourcev1.GitRepository) map[string]string {
+	a := obj.Status.Artifact
+	if a == nil {
+		return nil
+	}
+	return map[string]string{reconcile.MetaRevision: a.Revision, "digest": a.Digest}
+}
+
 func (c *Controller) kind() reconcile.Kind[*sourcev1.GitRepository] {
 	return reconcile.Kind[*sourcev1.GitRepository]{
 		Name:      sourcev1.GitRepositoryKind,
@@ -73,7 +83,12 @@ func (c *Controller) kind() reconcile.Kind[*sourcev1.GitRepository] {
 		Suspended: func(obj *sourcev1.GitRepository) bool { return obj.Spec.Suspend },
 		Interval:  func(obj *sourcev1.GitRepository) time.Duration { return obj.Spec.Interval.Duration },
 		Plan:      c.plan,
+		Metadata:  metadata,
+		Finished: func(obj *sourcev1.GitRepository, _ time.Duration) (string, map[string]string) {
+			return stored(obj), nil
+		},
 		Finalize: func(_ context.Context, obj *sourcev1.GitRepository) error {
+			c.verified.forget(obj.UID)
 			return c.artifacts.Remove(refOf(obj))
 		},
 	}

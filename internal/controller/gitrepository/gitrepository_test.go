@@ -48,12 +48,12 @@ func TestFollowsABranch(t *testing.T) {
 	if err != nil || string(content) != "a: 1\n" {
 		t.Errorf("%q %v", content, err)
 	}
-	equal(t, b.events, []string{"app Normal NewArtifact stored artifact for commit 'first commit'", "app Normal Succeeded " + message})
+	equal(t, b.events, []string{"app Normal NewArtifact stored artifact for commit 'first commit'"})
 
 	// No commit: no fetch, no write, no event.
 	b.pass("app")
 	equal(t, b.writes, 1)
-	equal(t, len(b.events), 2)
+	equal(t, len(b.events), 1)
 	equal(t, b.server.Fetches.Load(), int32(1))
 
 	second := b.repo.Commit("main", "second", map[string]string{"deploy/a.yaml": "a: 2\n"})
@@ -211,9 +211,14 @@ func TestWrongSpecs(t *testing.T) {
 		reason, state string
 		parts         []string
 	}{
-		{func(s *sourcev1.GitRepositorySpec) { s.Provider = "github" }, "InvalidSpec", stalled, []string{"spec.provider", "github"}},
-		{func(s *sourcev1.GitRepositorySpec) { s.RecurseSubmodules = true }, "InvalidSpec", stalled, []string{"spec.recurseSubmodules"}},
-		{func(s *sourcev1.GitRepositorySpec) { s.Verification = &sourcev1.GitRepositoryVerification{} }, "InvalidSpec", stalled, []string{"spec.verify"}},
+		{func(s *sourcev1.GitRepositorySpec) { s.Provider = "github" }, "InvalidProviderConfiguration", stalled, []string{"spec.provider", "spec.secretRef"}},
+		{func(s *sourcev1.GitRepositorySpec) { s.Provider = "azure" }, "InvalidProviderConfiguration", stalled, []string{"spec.provider", "azure"}},
+		{func(s *sourcev1.GitRepositorySpec) {
+			s.Verification = &sourcev1.GitRepositoryVerification{SecretRef: meta.LocalObjectReference{Name: "keys"}}
+		}, "VerificationError", retried, []string{"spec.verify.secretRef", "keys"}},
+		{func(s *sourcev1.GitRepositorySpec) {
+			s.Verification = &sourcev1.GitRepositoryVerification{Mode: "Tag", SecretRef: meta.LocalObjectReference{Name: "keys"}}
+		}, "InvalidVerificationMode", stalled, []string{"spec.verify.mode", "spec.ref.tag"}},
 		{func(s *sourcev1.GitRepositorySpec) { s.SparseCheckout = []string{"a", "../x"} }, "InvalidSpec", stalled, []string{"spec.sparseCheckout[1]"}},
 		{func(s *sourcev1.GitRepositorySpec) {
 			s.Include = []sourcev1.GitRepositoryInclude{{ToPath: "a/../../b"}}
@@ -225,7 +230,7 @@ func TestWrongSpecs(t *testing.T) {
 		{func(s *sourcev1.GitRepositorySpec) { s.SparseCheckout = []string{"missing"} }, "GitOperationFailed", retried, []string{`"missing"`}},
 		{func(s *sourcev1.GitRepositorySpec) {
 			s.URL, s.ProxySecretRef = "ssh://git@h/x", &meta.LocalObjectReference{Name: "p"}
-		}, "InvalidSpec", stalled, []string{"spec.proxySecretRef"}},
+		}, "AuthenticationFailed", retried, []string{"spec.proxySecretRef", "p"}},
 		{func(s *sourcev1.GitRepositorySpec) { s.URL = "ssh://git@localhost/x" }, "AuthenticationFailed", retried, []string{"identity", "spec.secretRef"}},
 	} {
 		name := fmt.Sprint("app", i)

@@ -7,7 +7,9 @@ import (
 
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/git"
+	"github.com/peyk/peyk/internal/git/ignore"
 	"github.com/peyk/peyk/internal/reconcile"
+	source "github.com/peyk/peyk/internal/source/git"
 )
 
 // pass is one pass over one GitRepository.
@@ -21,14 +23,25 @@ type pass struct {
 	conn     *git.Connection
 	revision git.Revision
 	included []*artifact.Artifact
+
+	// invalid is why the spec cannot be followed.
+	invalid error
+	// unverified is why the revision's signatures do not count, signers says whose they are.
+	unverified error
+	signers    string
+	// tree, commit and rules are of a revision that is to be stored.
+	tree   *artifact.Scratch
+	commit git.Commit
+	rules  *ignore.Rules
 }
 
 func (c *Controller) plan(obj *sourcev1.GitRepository) reconcile.Pass {
-	p := &pass{Controller: c, obj: obj}
+	p := &pass{Controller: c, obj: obj, invalid: source.Check(&obj.Spec)}
 	return reconcile.Pass{
 		Phases: []reconcile.Phase{
-			{Name: "fetch", Run: p.fetch, Failed: sourcev1.FetchFailedCondition},
 			{Name: "include", Run: p.include, Failed: sourcev1.IncludeUnavailableCondition},
+			{Name: "fetch", Run: p.fetch, Failed: sourcev1.FetchFailedCondition},
+			p.verification(),
 			{
 				Name: "store", Run: p.store, Failed: sourcev1.StorageOperationFailedCondition,
 				Done: sourcev1.ArtifactInStorageCondition, Message: p.stored,
@@ -39,11 +52,16 @@ func (c *Controller) plan(obj *sourcev1.GitRepository) reconcile.Pass {
 	}
 }
 
-func (p *pass) stored() string {
-	return "stored artifact for revision '" + p.obj.Status.Artifact.Revision + "'"
+func (p *pass) stored() string { return stored(p.obj) }
+
+func stored(obj *sourcev1.GitRepository) string {
+	return "stored artifact for revision '" + obj.Status.Artifact.Revision + "'"
 }
 
 func (p *pass) close() {
+	if p.tree != nil {
+		p.tree.Remove()
+	}
 	if p.conn != nil {
 		p.conn.Close()
 	}

@@ -10,18 +10,20 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/git"
-	"github.com/peyk/peyk/internal/git/ignore"
 	"github.com/peyk/peyk/internal/reconcile"
 	source "github.com/peyk/peyk/internal/source/git"
 )
 
 // include finds the artifacts that are to be included.
 func (p *pass) include(ctx context.Context) error {
+	if p.invalid != nil {
+		// It is the next phase that says so.
+		return nil
+	}
 	for i, include := range p.obj.Spec.Include {
 		name := include.GitRepositoryRef.Name
 		other := &sourcev1.GitRepository{}
@@ -43,44 +45,33 @@ func (p *pass) include(ctx context.Context) error {
 
 // store makes the artifact and describes it in the status.
 func (p *pass) store(ctx context.Context) error {
-	if found, unchanged := p.unchanged(); unchanged && p.sameIncludes() {
+	if p.tree == nil {
+		found, _ := p.unchanged()
 		p.describe(found)
 		return nil
 	}
-	var commit git.Commit
-	found, err := p.artifacts.Put(p.ctx, refOf(p.obj), p.revision.String(), func(dir string) (err error) {
-		commit, err = p.fill(dir)
-		return err
-	})
+	found, err := p.artifacts.Put(p.ctx, refOf(p.obj), p.revision.String(), p.fill)
 	if err != nil {
 		return p.notStored(err)
 	}
 	if was := p.obj.Status.Artifact; was == nil || was.Digest != found.Digest || was.Revision != found.Revision {
-		reconcile.Note(ctx, "NewArtifact", "stored artifact for commit '%s'", commit.Subject)
+		reconcile.Note(ctx, "NewArtifact", "stored artifact for commit '%s'", p.commit.Subject)
 	}
 	p.describe(found)
 	return nil
 }
 
-// fill writes the tree of the commit and of the includes.
-func (p *pass) fill(dir string) (git.Commit, error) {
-	extra := ""
-	if p.obj.Spec.Ignore != nil {
-		extra = *p.obj.Spec.Ignore
-	}
-	rules := ignore.New(extra)
-	commit, err := p.conn.Checkout(p.ctx, p.revision, dir, git.Tree{
-		Only: p.obj.Spec.SparseCheckout, Rules: rules, Previous: p.previous(),
-	})
-	if err != nil {
-		return commit, err
+// fill moves the tree of the commit to dir, and adds the includes.
+func (p *pass) fill(dir string) error {
+	if err := p.tree.MoveTo(dir); err != nil {
+		return err
 	}
 	for i, include := range p.obj.Spec.Include {
-		if err := source.CopyInclude(dir, p.included[i].Dir, include, rules); err != nil {
-			return commit, err
+		if err := source.CopyInclude(dir, p.included[i].Dir, include, p.rules); err != nil {
+			return err
 		}
 	}
-	return commit, nil
+	return nil
 }
 
 // previous is the artifact so far, if nothing but its commit decided what its files hold.
@@ -98,10 +89,6 @@ func (p *pass) previous() *git.Previous {
 
 func (p *pass) notStored(err error) error {
 	switch {
-	case git.KindOf(err) == git.Refused:
-		return reconcile.Fail("IllegalPath", err)
-	case git.KindOf(err) != git.Failed:
-		return p.failed(err)
 	case isFieldError(err):
 		return reconcile.Fail("CopyFailure", err)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -119,7 +106,9 @@ func (p *pass) unchanged() (*artifact.Artifact, bool) {
 	}
 	return found, equality.Semantic.DeepEqual(spec.Ignore, status.ObservedIgnore) &&
 		slices.Equal(spec.Include, status.ObservedInclude) &&
-		slices.Equal(spec.SparseCheckout, status.ObservedSparseCheckout)
+		slices.Equal(spec.SparseCheckout, status.ObservedSparseCheckout) &&
+		spec.RecurseSubmodules == status.ObservedRecurseSubmodules &&
+		p.sameIncludes()
 }
 
 func (p *pass) sameIncludes() bool {
@@ -131,30 +120,16 @@ func (p *pass) sameIncludes() bool {
 // describe writes the status. An artifact that is described already keeps its time.
 func (p *pass) describe(found *artifact.Artifact) {
 	status, spec := &p.obj.Status, &p.obj.Spec
-	status.Artifact = described(status.Artifact, found)
+	status.Artifact = found.Describe(status.Artifact)
 	var included []*meta.Artifact
 	for i, a := range p.included {
 		var was *meta.Artifact
 		if i < len(status.IncludedArtifacts) {
 			was = status.IncludedArtifacts[i]
 		}
-		included = append(included, described(was, a))
+		included = append(included, a.Describe(was))
 	}
 	status.IncludedArtifacts = included
 	status.ObservedIgnore, status.ObservedInclude, status.ObservedSparseCheckout = spec.Ignore, spec.Include, spec.SparseCheckout
-}
-
-func described(was *meta.Artifact, a *artifact.Artifact) *meta.Artifact {
-	size := a.Size
-	is := &meta.Artifact{
-		Digest: a.Digest, Path: a.Path, URL: a.URL, Revision: a.Revision, Size: &size, LastUpdateTime: metav1.NewTime(a.UpdatedAt),
-	}
-	if was != nil {
-		is.LastUpdateTime = was.LastUpdateTime
-		if equality.Semantic.DeepEqual(was, is) {
-			return was
-		}
-		is.LastUpdateTime = metav1.NewTime(a.UpdatedAt)
-	}
-	return is
+	status.ObservedRecurseSubmodules = spec.RecurseSubmodules
 }
