@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 
@@ -14,24 +13,43 @@ import (
 
 // apply makes the objects so.
 func (p *pass) apply(ctx context.Context) error {
-	p.prior = inventoryOf(p.obj)
+	m := p.remembered(p.obj)
+	p.prior = inventoryOf(p.obj).With(m.unsaved)
 	if p.settled {
 		p.wanted = p.prior
+		if m.unsaved != nil {
+			setInventory(p.obj, p.prior)
+		}
 		return nil
 	}
-	result, err := p.engine.Apply(ctx, p.request)
-	if changes := result.Changed(); len(changes) > 0 {
-		reconcile.Note(ctx, reasonOf(changes), "%s", describe(changes))
-	}
-	if err != nil {
-		setInventory(p.obj, p.prior.With(result.Inventory))
+	if err := p.write(ctx); err != nil {
 		return reconcile.Fail(meta.ReconciliationFailedReason, err)
 	}
-	p.wanted = result.Inventory
-	setInventory(p.obj, p.prior.With(result.Inventory))
-	if was := p.remembered(); was.applied != p.key {
-		p.remember(p.obj, memo{done: was.done, applied: p.key, since: p.start})
+	request := p.source.Digest + " " + p.inputs.hash
+	p.remember(p.obj, func(m *memo) {
+		if m.request != request || p.changed {
+			m.request, m.since = request, p.start
+		}
+		m.built, m.pruned = p.built, false
+	})
+	return nil
+}
+
+// write applies the request, tells what changed, and notes in the status what is in the cluster.
+func (p *pass) write(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.obj.GetTimeout())
+	defer cancel()
+	p.prior = inventoryOf(p.obj).With(p.remembered(p.obj).unsaved)
+	result, err := p.engine.Apply(ctx, p.request)
+	if changes := result.Changed(); len(changes) > 0 {
+		p.changed = true
+		reconcile.Note(ctx, reasonOf(changes), "%s", describe(changes))
 	}
+	setInventory(p.obj, p.prior.With(result.Inventory))
+	if err != nil {
+		return p.redacted(err)
+	}
+	p.wanted = result.Inventory
 	return nil
 }
 
@@ -45,10 +63,12 @@ func (p *pass) prune(ctx context.Context) error {
 		p.finish()
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, p.obj.GetTimeout())
+	defer cancel()
 	deleted, remaining, err := p.engine.Prune(ctx, p.owner, p.client, p.prior, p.wanted)
 	setInventory(p.obj, p.wanted.With(remaining))
 	if len(deleted) > 0 {
-		reconcile.Note(ctx, "Pruned", "%s", list(deleted))
+		reconcile.Note(ctx, reconcile.ReasonProgressing, "%s", list(deleted))
 	}
 	if err != nil {
 		return reconcile.Fail(meta.PruneFailedReason, err)
@@ -59,49 +79,7 @@ func (p *pass) prune(ctx context.Context) error {
 
 // finish remembers that the desired state is applied and pruned.
 func (p *pass) finish() {
-	m := p.remembered()
-	m.done = p.key
-	p.remember(p.obj, m)
-}
-
-// checkHealth parks the Kustomization until its objects are healthy, when it was asked to wait.
-func (p *pass) checkHealth(context.Context) error {
-	pick := p.healthPick()
-	if pick == nil {
-		return nil
-	}
-	report := p.engine.Health(p.owner, pick)
-	if report.Ready {
-		return nil
-	}
-	deadline := p.remembered().since.Add(p.obj.GetTimeout())
-	left := deadline.Sub(p.clock.Now())
-	switch {
-	case report.Failed:
-		return reconcile.Failf(meta.HealthCheckFailedReason, "health check failed: %s", report.Message())
-	case left <= 0:
-		return reconcile.Failf(meta.HealthCheckFailedReason, "health check timed out after %s: %s", p.obj.GetTimeout(), report.Message())
-	}
-	return reconcile.Progress("waiting for "+report.Message(), left+time.Second)
-}
-
-// healthPick returns which objects must be healthy, or nil when none has to be.
-func (p *pass) healthPick() func(apply.ObjectID) bool {
-	if p.obj.Spec.Wait {
-		return func(apply.ObjectID) bool { return true }
-	}
-	if len(p.obj.Spec.HealthChecks) == 0 {
-		return nil
-	}
-	checked := map[apply.ObjectID]bool{}
-	for _, h := range p.obj.Spec.HealthChecks {
-		group, _, found := strings.Cut(h.APIVersion, "/")
-		if !found {
-			group = ""
-		}
-		checked[apply.ObjectID{Namespace: h.Namespace, Name: h.Name, Group: group, Kind: h.Kind}] = true
-	}
-	return func(id apply.ObjectID) bool { return checked[id] }
+	p.remember(p.obj, func(m *memo) { m.pruned = true })
 }
 
 func reasonOf(changes []apply.Change) string {

@@ -6,122 +6,106 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
+	"os"
 
-	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/peyk/peyk/internal/apply"
+	"github.com/peyk/peyk/internal/decrypt"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/kustomize"
 )
 
-// readVariables reads the variables of spec.postBuild, each ConfigMap and Secret once, and decides with them whether
-// anything is to be done at all.
-func (p *pass) readVariables(ctx context.Context) error {
-	if err := p.collectVariables(ctx); err != nil {
-		return err
-	}
-	text, err := json.Marshal(p.vars)
-	if err != nil {
-		return reconcile.Failf(meta.BuildFailedReason, "encoding the variables: %w", err)
-	}
-	sum := sha256.Sum256(text)
-	p.key = fmt.Sprintf("%s@%s/%d/%s", p.source.Revision, p.source.Digest, p.obj.Generation, hex.EncodeToString(sum[:8]))
-	if token := p.obj.Annotations[reconcile.RequestAnnotation]; token != p.obj.Status.LastHandledReconcileAt {
-		p.engine.Forget(p.owner)
-	}
-	p.settled = p.remembered().done == p.key && p.engine.InSync(p.owner)
-	return nil
-}
-
-func (p *pass) collectVariables(ctx context.Context) error {
-	post := p.obj.Spec.PostBuild
-	if post == nil {
-		return nil
-	}
-	vars := map[string]string{}
-	for i, ref := range post.SubstituteFrom {
-		data, err := p.readReference(ctx, ref)
-		if err != nil {
-			return reconcile.Failf(meta.BuildFailedReason, "spec.postBuild.substituteFrom[%d]: %w", i, err)
-		}
-		for name, value := range data {
-			if err := kustomize.CheckVariableName(name); err != nil {
-				return reconcile.Failf(meta.BuildFailedReason, "%s/%s: %w", ref.Kind, ref.Name, err)
-			}
-			vars[name] = strings.ReplaceAll(value, "\n", "")
-		}
-	}
-	for name, value := range post.Substitute {
-		vars[name] = strings.ReplaceAll(value, "\n", "")
-	}
-	if len(vars) > 0 || p.obj.GetSubstituteStrategy() == ksv1.SubstituteStrategyAlways {
-		p.vars = vars
-	}
-	return nil
-}
-
-// readReference reads a ConfigMap or Secret of variables, as the Kustomization's own namespace has it.
-func (p *pass) readReference(ctx context.Context, ref ksv1.SubstituteReference) (map[string]string, error) {
-	key := types.NamespacedName{Namespace: p.obj.Namespace, Name: ref.Name}
-	data := map[string]string{}
-	var err error
-	switch ref.Kind {
-	case "ConfigMap":
-		cm := &corev1.ConfigMap{}
-		err = p.direct.Get(ctx, key, cm)
-		data = cm.Data
-	case "Secret":
-		secret := &corev1.Secret{}
-		err = p.direct.Get(ctx, key, secret)
-		for name, value := range secret.Data {
-			data[name] = string(value)
-		}
-	default:
-		return nil, fmt.Errorf("kind %q is neither ConfigMap nor Secret", ref.Kind)
-	}
-	if apierrors.IsNotFound(err) {
-		if ref.Optional {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("%s %s not found: create it, or set optional", ref.Kind, key)
-	}
-	return data, client.IgnoreNotFound(err)
-}
-
-// build renders the objects, unless they are known to be in place.
+// build renders the objects, unless they are known to be in place: the same inputs, an artifact in which nothing changed
+// of what the last build looked at, and nothing drifted.
 func (p *pass) build(ctx context.Context) error {
-	cluster, err := p.clients.For(identityOf(p.obj))
-	if err != nil {
-		return reconcile.Fail(meta.ReconciliationFailedReason, err)
-	}
-	p.client = cluster
-	if p.settled {
+	m := p.remembered(p.obj)
+	if m.pruned && p.engine.InSync(p.owner) && m.built.same(p.source.Digest, p.source.Dir, p.inputs.hash) {
+		p.settled, p.built = true, m.built
+		p.built.digest, p.built.revision, p.built.dir = p.source.Digest, p.source.Revision, p.source.Dir
+		p.remember(p.obj, func(m *memo) { m.built = p.built })
 		return nil
 	}
+	if p.inputs.values == nil {
+		if err := p.readValues(ctx, p.inputs.versions); err != nil {
+			return err
+		}
+	}
+	objects, err := p.render(ctx, built{digest: p.source.Digest, revision: p.source.Revision, dir: p.source.Dir})
+	if err == nil {
+		return p.take(ctx, objects)
+	}
+	if repairErr := p.repairOlder(ctx, m.built); repairErr != nil {
+		return reconcile.Fail(meta.BuildFailedReason, errors.Join(err, repairErr))
+	}
+	if errors.Is(err, kustomize.ErrPathNotFound) {
+		return reconcile.Failf(meta.ArtifactFailedReason, "spec.path: %w; it is looked for in %s at %s", err, sourceOf(p.obj), p.source.Revision)
+	}
+	return reconcile.Fail(meta.BuildFailedReason, err)
+}
+
+// render builds the objects from a tree, and completes what is known of the build.
+func (p *pass) render(_ context.Context, from built) ([]kustomize.Object, error) {
 	spec := p.obj.Spec
 	request := kustomize.Request{
-		Root: p.source.Dir, Path: spec.Path, Namespace: spec.TargetNamespace,
+		Root: from.dir, Path: spec.Path, Namespace: spec.TargetNamespace,
 		NamePrefix: spec.NamePrefix, NameSuffix: spec.NameSuffix, Patches: spec.Patches, Images: spec.Images,
-		Components: spec.Components, IgnoreMissingComponents: spec.IgnoreMissingComponents, Variables: p.vars,
+		Components: spec.Components, IgnoreMissingComponents: spec.IgnoreMissingComponents, Variables: p.inputs.values.vars,
+	}
+	for _, option := range spec.BuildMetadata {
+		request.BuildMetadata = append(request.BuildMetadata, string(option))
 	}
 	if m := spec.CommonMetadata; m != nil {
 		request.Labels, request.Annotations = m.Labels, m.Annotations
 	}
-	objects, err := kustomize.Build(request)
-	if errors.Is(err, kustomize.ErrPathNotFound) {
-		return reconcile.Failf(meta.BuildFailedReason, "spec.path: %w; it is looked for in %s at %s", err, sourceOf(p.obj), p.source.Revision)
+	if keys := p.inputs.values.keys; keys != nil {
+		request.Opener = &decrypt.Opener{Keys: keys, IgnoreMAC: p.obj.Annotations[decrypt.MACAnnotation] == decrypt.MACIgnored}
+	}
+	result, err := kustomize.Build(request)
+	if request.Opener != nil {
+		p.inputs.values.secrets = append(p.inputs.values.secrets, request.Opener.Secrets()...)
 	}
 	if err != nil {
-		return reconcile.Fail(meta.BuildFailedReason, err)
+		return nil, p.redacted(err)
 	}
-	return p.take(ctx, objects)
+	sum := sha256.New()
+	for _, obj := range result.Objects {
+		if err := json.NewEncoder(sum).Encode(obj.Object); err != nil {
+			return nil, err
+		}
+	}
+	p.built = from
+	p.built.inputs, p.built.reads = p.inputs.hash, result.Reads
+	p.built.checksum = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	return result.Objects, nil
+}
+
+// redacted returns err without the values of Secrets: kustomize and the API server quote what they refuse.
+func (p *pass) redacted(err error) error {
+	if p.inputs.values == nil {
+		return err
+	}
+	return decrypt.Redact(err, p.inputs.values.secrets)
+}
+
+// repairOlder repairs drift while the newest commit does not build: with the tree of the last one that did, as long as it is
+// there.
+func (p *pass) repairOlder(ctx context.Context, last built) error {
+	if last.reads == nil || last.inputs != p.inputs.hash || last.dir == p.source.Dir || p.engine.InSync(p.owner) {
+		return nil
+	}
+	if _, err := os.Stat(last.dir); err != nil {
+		return nil //nolint:nilerr // the tree is gone: nothing can be repaired before the next commit
+	}
+	objects, err := p.render(ctx, last)
+	if err != nil {
+		return nil //nolint:nilerr // it did build; the error of the newest commit counts
+	}
+	if err := p.take(ctx, objects); err != nil {
+		return err
+	}
+	return p.write(ctx)
 }
 
 // take turns what was built into the request for the engine.
@@ -141,9 +125,21 @@ func (p *pass) take(ctx context.Context, objects []kustomize.Object) error {
 		if err := p.ignoreFields(ctx, obj.Unstructured); err != nil {
 			return err
 		}
+		if goesByItself(obj.Unstructured) {
+			if p.built.jobs == nil {
+				p.built.jobs = map[apply.ObjectID]bool{}
+			}
+			p.built.jobs[id] = true
+		}
 		p.request.Objects = append(p.request.Objects, obj.Unstructured)
 	}
 	return nil
+}
+
+// goesByItself says whether the cluster deletes the object when it is done.
+func goesByItself(obj *unstructured.Unstructured) bool {
+	_, found, _ := unstructured.NestedFieldNoCopy(obj.Object, "spec", "ttlSecondsAfterFinished")
+	return found && obj.GetKind() == "Job" && obj.GroupVersionKind().Group == "batch"
 }
 
 // checkScope sees to it that an object has a namespace when, and only when, its kind lives in namespaces. A kind that

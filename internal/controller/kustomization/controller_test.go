@@ -32,12 +32,19 @@ func TestValidateRefusesWhatIsNotDone(t *testing.T) {
 		want   string
 	}{
 		"nothing special": {nil, ""},
-		"decryption":      {func(s *ksv1.KustomizationSpec) { s.Decryption = &ksv1.Decryption{Provider: "sops"} }, "spec.decryption is not supported"},
-		"remote cluster":  {func(s *ksv1.KustomizationSpec) { s.KubeConfig = &meta.KubeConfigReference{} }, "spec.kubeConfig is not supported"},
-		"CEL in a dependency": {func(s *ksv1.KustomizationSpec) {
-			s.DependsOn = []ksv1.DependencyReference{{Name: "a"}, {Name: "b", ReadyExpr: "true"}}
-		}, "spec.dependsOn[1].readyExpr"},
-		"another source": {func(s *ksv1.KustomizationSpec) { s.SourceRef.Kind = "Bucket" }, "spec.sourceRef.kind Bucket"},
+		"the identity of a cloud for another cluster": {
+			func(s *ksv1.KustomizationSpec) {
+				s.KubeConfig = &meta.KubeConfigReference{ConfigMapRef: &meta.LocalObjectReference{Name: "x"}}
+			},
+			"spec.kubeConfig.configMapRef",
+		},
+		"the identity of a cloud for decryption": {
+			func(s *ksv1.KustomizationSpec) {
+				s.Decryption = &ksv1.Decryption{Provider: "sops", ServiceAccountName: "x"}
+			},
+			"spec.decryption.serviceAccountName",
+		},
+		"another provider of decryption": {func(s *ksv1.KustomizationSpec) { s.Decryption = &ksv1.Decryption{Provider: "vault"} }, "spec.decryption.provider"},
 		"a variable's name": {func(s *ksv1.KustomizationSpec) {
 			s.PostBuild = &ksv1.PostBuild{Substitute: map[string]string{"a-b": "x"}}
 		}, `spec.postBuild.substitute: variable "a-b"`},

@@ -1,18 +1,19 @@
 package kustomization
 
 import (
+	"bytes"
 	"context"
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"strings"
 
 	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/peyk/peyk/internal/apply"
 	"github.com/peyk/peyk/internal/artifact"
+	"github.com/peyk/peyk/internal/expression"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/kustomize"
 )
@@ -23,21 +24,17 @@ const reasonInvalid = "InvalidSpec"
 // validate refuses what the spec asks for and Peyk does not do, rather than doing something else.
 func (p *pass) validate(context.Context) error {
 	spec := p.obj.Spec
-	unsupported := map[string]bool{
-		"spec.decryption":       spec.Decryption != nil,
-		"spec.kubeConfig":       spec.KubeConfig != nil,
-		"spec.healthCheckExprs": len(spec.HealthCheckExprs) > 0,
+	if k := spec.KubeConfig; k != nil && k.SecretRef == nil {
+		return reconcile.Stallf(reasonInvalid, "spec.kubeConfig.configMapRef: the identity providers of clouds are not supported: use spec.kubeConfig.secretRef")
 	}
-	for i, d := range spec.DependsOn {
-		unsupported[fmt.Sprintf("spec.dependsOn[%d].readyExpr", i)] = d.ReadyExpr != ""
-	}
-	for field, is := range unsupported {
-		if is {
-			return reconcile.Stallf(reasonInvalid, "%s is not supported by this version of Peyk: remove it", field)
+	if d := spec.Decryption; d != nil {
+		if d.Provider != "sops" {
+			return reconcile.Stallf(reasonInvalid, "spec.decryption.provider: %s is not known: use sops", d.Provider)
 		}
-	}
-	if spec.SourceRef.Kind != sourcev1.GitRepositoryKind {
-		return reconcile.Stallf(reasonInvalid, "spec.sourceRef.kind %s is not supported by this version of Peyk: use GitRepository", spec.SourceRef.Kind)
+		if d.ServiceAccountName != "" {
+			return reconcile.Stallf(meta.FeatureGateDisabledReason,
+				"spec.decryption.serviceAccountName: the key services of clouds are not supported: remove it, and encrypt for an age or PGP key")
+		}
 	}
 	if spec.PostBuild != nil {
 		for name := range spec.PostBuild.Substitute {
@@ -46,38 +43,63 @@ func (p *pass) validate(context.Context) error {
 			}
 		}
 	}
+	return p.compileRules()
+}
+
+// compileRules makes the rules of spec.healthCheckExprs.
+func (p *pass) compileRules() error {
+	if len(p.obj.Spec.HealthCheckExprs) == 0 {
+		return nil
+	}
+	type kind struct{ apiVersion, kind string }
+	rules := map[kind]*expression.Health{}
+	var text bytes.Buffer
+	for i, e := range p.obj.Spec.HealthCheckExprs {
+		compiled, err := expression.CompileHealth(e.Current, e.InProgress, e.Failed)
+		if err != nil {
+			return reconcile.Stallf(meta.InvalidCELExpressionReason, "spec.healthCheckExprs[%d].%w", i, err)
+		}
+		rules[kind{e.APIVersion, e.Kind}] = compiled
+		fmt.Fprintf(&text, "%q", []string{e.APIVersion, e.Kind, e.Current, e.InProgress, e.Failed})
+	}
+	sum := sha256.Sum256(text.Bytes())
+	p.rules = apply.Rules{Key: hex.EncodeToString(sum[:8]), Of: func(obj *unstructured.Unstructured) (apply.State, bool) {
+		rule, ok := rules[kind{obj.GetAPIVersion(), obj.GetKind()}]
+		if !ok {
+			return apply.State{}, false
+		}
+		return judge(rule, obj), true
+	}}
 	return nil
+}
+
+func judge(rule *expression.Health, obj *unstructured.Unstructured) apply.State {
+	state := apply.State{Health: apply.HealthInProgress, Version: obj.GetResourceVersion()}
+	verdict, err := rule.Judge(context.Background(), obj.Object)
+	switch {
+	case err != nil:
+		state.Health, state.Message = apply.HealthUnknown, err.Error()
+	case verdict == expression.Current:
+		state.Health = apply.HealthCurrent
+	case verdict == expression.Failed:
+		state.Health = apply.HealthFailed
+	}
+	return state
 }
 
 // findSource finds the artifact that the source has now.
 func (p *pass) findSource(ctx context.Context) error {
-	ref := sourceOf(p.obj)
-	repository := &sourcev1.GitRepository{}
-	err := p.reader.Get(ctx, types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}, repository)
-	if apierrors.IsNotFound(err) {
-		return reconcile.Wait(meta.ArtifactFailedReason,
-			fmt.Sprintf("%s not found: create it, or correct spec.sourceRef", ref), p.safetyNet())
-	}
+	found, err := p.sources.Find(ctx, p.obj.Namespace, sourceOf(p.obj), "spec.sourceRef")
 	if err != nil {
-		return reconcile.Failf(meta.ArtifactFailedReason, "reading %s: %w", ref, err)
-	}
-	found, ok := p.artifacts.Get(ref)
-	if !ok {
-		return reconcile.Wait(meta.ArtifactFailedReason, fmt.Sprintf("%s has no artifact yet%s", ref, why(repository)), p.safetyNet())
+		return err
 	}
 	p.source = found
+	if was := p.obj.Status.LastAttemptedRevision; was != found.Revision && reconcile.InProgress(p.obj) {
+		ref := sourceOf(p.obj)
+		reconcile.Note(ctx, meta.HealthCheckCanceledReason, "Health checks of %s canceled due to new reconciliation triggered by %s", was, ref)
+	}
 	p.obj.Status.LastAttemptedRevision = found.Revision
 	return nil
-}
-
-// why says what keeps a source from having an artifact.
-func why(repository *sourcev1.GitRepository) string {
-	for _, c := range repository.Status.Conditions {
-		if c.Type == reconcile.Ready && c.Status == "False" {
-			return ": " + c.Message
-		}
-	}
-	return ""
 }
 
 func sourceOf(obj *ksv1.Kustomization) artifact.Ref {
@@ -86,71 +108,4 @@ func sourceOf(obj *ksv1.Kustomization) artifact.Ref {
 		ref.Namespace = obj.Namespace
 	}
 	return artifact.Ref{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
-}
-
-// checkDependencies waits until every dependency is ready, and has applied the same revision when it has the same source.
-func (p *pass) checkDependencies(ctx context.Context) error {
-	if err := p.checkCycle(ctx); err != nil {
-		return err
-	}
-	for _, key := range dependenciesOf(p.obj) {
-		dependency := &ksv1.Kustomization{}
-		err := p.reader.Get(ctx, key, dependency)
-		if apierrors.IsNotFound(err) {
-			return p.notReady(fmt.Sprintf("dependency %s not found: create it, or correct spec.dependsOn", key))
-		}
-		if err != nil {
-			return reconcile.Failf(meta.DependencyNotReadyReason, "reading dependency %s: %w", key, err)
-		}
-		if !reconcile.IsReady(dependency, dependency.Status.ObservedGeneration) {
-			return p.notReady(fmt.Sprintf("dependency %s is not ready", key))
-		}
-		if sourceOf(dependency) == sourceOf(p.obj) && dependency.Status.LastAppliedRevision != p.source.Revision {
-			return p.notReady(fmt.Sprintf("dependency %s has not applied revision %s yet", key, p.source.Revision))
-		}
-	}
-	return nil
-}
-
-func (p *pass) notReady(message string) error {
-	return reconcile.Wait(meta.DependencyNotReadyReason, message, p.safetyNet())
-}
-
-// checkCycle refuses a dependency of an object on itself, by whatever way.
-func (p *pass) checkCycle(ctx context.Context) error {
-	self := types.NamespacedName{Namespace: p.obj.Namespace, Name: p.obj.Name}
-	seen := map[types.NamespacedName]bool{}
-	var walk func(obj *ksv1.Kustomization, path []string) error
-	walk = func(obj *ksv1.Kustomization, path []string) error {
-		for _, key := range dependenciesOf(obj) {
-			if key == self {
-				return reconcile.Stall(reasonInvalid, errors.New("spec.dependsOn goes in a circle: "+strings.Join(append(path, key.String()), " > ")))
-			}
-			if seen[key] {
-				continue
-			}
-			seen[key] = true
-			next := &ksv1.Kustomization{}
-			if p.reader.Get(ctx, key, next) != nil {
-				continue
-			}
-			if err := walk(next, append(path, key.String())); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return walk(p.obj, []string{self.String()})
-}
-
-func dependenciesOf(obj *ksv1.Kustomization) []types.NamespacedName {
-	keys := make([]types.NamespacedName, 0, len(obj.Spec.DependsOn))
-	for _, d := range obj.Spec.DependsOn {
-		key := types.NamespacedName{Namespace: d.Namespace, Name: d.Name}
-		if key.Namespace == "" {
-			key.Namespace = obj.Namespace
-		}
-		keys = append(keys, key)
-	}
-	return keys
 }
