@@ -122,12 +122,10 @@ func start(t *testing.T) *operator {
 	store, err := helm.NewStore(filepath.Join(t.TempDir(), "charts"), builtin)
 	check(t, err)
 	catalog := helm.NewCatalog(store)
-	releases, err := helm.NewEngine(shared.config, own)
-	check(t, err)
 	events := mgr.GetEventRecorder("peyk")
 	check(t, packrepository.Setup(mgr, packrepository.Deps{Catalog: catalog, Events: events, Namespace: "default", Concurrent: 2}))
 	check(t, pack.Setup(mgr, pack.Deps{
-		Engine: engine, Releases: releases, Catalog: catalog, Client: own, Events: events, Concurrent: 4,
+		Engine: engine, Clients: pool, Catalog: catalog, Events: events, Concurrent: 4,
 	}))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

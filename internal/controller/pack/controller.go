@@ -20,9 +20,11 @@ import (
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/apply"
+	"github.com/peyk/peyk/internal/job"
 	"github.com/peyk/peyk/internal/kube"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/tenancy"
 )
 
 // Cluster applies and watches objects.
@@ -44,11 +46,11 @@ type Releases interface {
 
 // Deps are what the controller needs.
 type Deps struct {
-	Engine   *apply.Engine
-	Releases *helm.Engine
-	Catalog  *helm.Catalog
-	// Client applies the objects of releases that drifted.
-	Client  *kube.Client
+	Engine  *apply.Engine
+	Clients *kube.Pool
+	Catalog *helm.Catalog
+	// Policy says with whose rights Packs act.
+	Policy  tenancy.Policy
 	Events  reconcile.EventRecorder
 	Metrics *reconcile.Metrics
 	// Concurrent is how many Packs are worked on at the same time.
@@ -57,16 +59,22 @@ type Deps struct {
 
 // Controller reconciles Packs.
 type Controller struct {
-	cluster  Cluster
-	releases Releases
-	catalog  *helm.Catalog
-	client   *kube.Client
-	reader   client.Reader
-	clock    clock.PassiveClock
-	jobs     *jobs
+	cluster Cluster
+	// actor returns with whose rights the Packs of a namespace act.
+	actor   func(namespace string) (*actor, error)
+	catalog *helm.Catalog
+	reader  client.Reader
+	clock   clock.PassiveClock
+	jobs    *job.Board
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
+}
+
+// actor is an identity that releases are worked on with.
+type actor struct {
+	releases Releases
+	client   *kube.Client
 }
 
 // memo is what this process knows of a Pack's release.
@@ -82,7 +90,10 @@ type memo struct {
 
 // Setup adds the controller to mgr. It returns an error when the controller cannot be added.
 func Setup(mgr ctrl.Manager, d Deps) error {
-	c := newController(d.Engine, d.Releases, d.Catalog, d.Client, mgr.GetClient())
+	c := &Controller{
+		cluster: d.Engine, actor: actors(d), catalog: d.Catalog, reader: mgr.GetClient(),
+		clock: clock.RealClock{}, jobs: job.NewBoard(patience), memos: map[types.NamespacedName]memo{},
+	}
 	runner := reconcile.NewRunner(c.kind(), reconcile.Options{
 		Client: mgr.GetClient(), Events: d.Events, Metrics: d.Metrics,
 	})
@@ -100,10 +111,15 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	return nil
 }
 
-func newController(cluster Cluster, releases Releases, catalog *helm.Catalog, own *kube.Client, reader client.Reader) *Controller {
-	return &Controller{
-		cluster: cluster, releases: releases, catalog: catalog, client: own, reader: reader,
-		clock: clock.RealClock{}, jobs: newJobs(), memos: map[types.NamespacedName]memo{},
+func actors(d Deps) func(string) (*actor, error) {
+	engines := helm.NewEngines()
+	return func(namespace string) (*actor, error) {
+		c, err := d.Clients.For(d.Policy.Identity(namespace, ""))
+		if err != nil {
+			return nil, err
+		}
+		releases, err := engines.For(c)
+		return &actor{releases, c}, err
 	}
 }
 
@@ -112,7 +128,7 @@ type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
 // finishedJobs wakes the Packs whose Helm action came to its end.
 func (c *Controller) finishedJobs() source.Source {
 	return source.Func(func(_ context.Context, q queue) error {
-		c.jobs.onEnd(func(key types.NamespacedName) { q.Add(ctrl.Request{NamespacedName: key}) })
+		c.jobs.OnEnd(func(key types.NamespacedName) { q.Add(ctrl.Request{NamespacedName: key}) })
 		return nil
 	})
 }
@@ -150,6 +166,10 @@ func (c *Controller) kind() reconcile.Kind[*packv1.Pack] {
 		Finalize:  c.finalize,
 	}
 }
+
+// patience is how long a worker waits for a Helm action. One that takes longer, because it waits for hooks, goes on
+// alone, and the Pack is woken at its end.
+const patience = 5 * time.Second
 
 // safetyNet is how long a Pack goes without a pass when nothing wakes it. Such a pass makes no call.
 const safetyNet = 10 * time.Minute

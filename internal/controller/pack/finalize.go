@@ -18,28 +18,32 @@ const lookAgain = 2 * time.Second
 func (c *Controller) finalize(ctx context.Context, obj *packv1.Pack) error {
 	key := client.ObjectKeyFromObject(obj)
 	obj.Status.Phase = packv1.PackRemoving
-	current := c.jobs.current(key)
+	current := c.jobs.Current(key)
 	if current == nil {
+		act, err := c.actor(key.Namespace)
+		if err != nil {
+			return reconcile.Fail(reasonRemove, err)
+		}
 		// From here on the objects may go without being put back.
 		c.cluster.Forget(ownerOf(key))
 		c.forget(key)
 		background := context.WithoutCancel(ctx)
-		current = c.jobs.start(key, "uninstalling", "", func() (any, error) {
-			return c.releases.Uninstall(background, key.Namespace, key.Name, timeoutOf(obj))
+		current = c.jobs.Start(key, "uninstalling", "", func() (any, error) {
+			return act.releases.Uninstall(background, key.Namespace, key.Name, timeoutOf(obj))
 		})
 	}
-	if !c.jobs.wait(key, current) {
-		return reconcile.Progress(current.what, time.Minute)
+	if !c.jobs.Wait(key, current) {
+		return reconcile.Progress(current.What, time.Minute)
 	}
-	remaining, isUninstall := current.outcome.([]string)
+	remaining, isUninstall := current.Outcome.([]string)
 	switch {
 	case !isUninstall:
 		// What ended was an installation that had been under way.
 		return reconcile.Progress("uninstalling", time.Second)
-	case current.err != nil:
+	case current.Err != nil:
 		obj.Status.Phase = packv1.PackRemoveFailed
-		obj.Status.LastError = current.err.Error()
-		return reconcile.Failf(reasonRemove, "%w; to let go of the Pack and keep its objects, remove the finalizer %s", current.err, packv1.PackFinalizer)
+		obj.Status.LastError = current.Err.Error()
+		return reconcile.Failf(reasonRemove, "%w; to let go of the Pack and keep its objects, remove the finalizer %s", current.Err, packv1.PackFinalizer)
 	case len(remaining) > 0:
 		return reconcile.Progress(fmt.Sprintf("waiting for %s to go", enumerate(remaining)), lookAgain)
 	}

@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -36,6 +37,7 @@ const defaultTimeout = 5 * time.Minute
 // pass is the state that the phases of one pass share.
 type pass struct {
 	*Controller
+	*actor
 	obj   *packv1.Pack
 	key   types.NamespacedName
 	owner apply.Owner
@@ -72,6 +74,7 @@ func (c *Controller) plan(obj *packv1.Pack) reconcile.Pass {
 	obj.Status.UID = pack.UID(obj.UID)
 	return reconcile.Pass{
 		Phases: []reconcile.Phase{
+			{Name: "identity", Run: p.identify},
 			{Name: "repair", Run: p.repair},
 			{Name: "vars", Run: p.resolveVars},
 			{Name: "repository", Run: p.findRepository},
@@ -83,6 +86,14 @@ func (c *Controller) plan(obj *packv1.Pack) reconcile.Pass {
 		Ready:  p.ready,
 		Settle: p.settle,
 	}
+}
+
+// identify finds with whose rights the Pack acts.
+func (p *pass) identify(context.Context) (err error) {
+	if p.actor, err = p.Controller.actor(p.key.Namespace); err != nil {
+		return p.failed(err)
+	}
+	return nil
 }
 
 func (p *pass) timeout() time.Duration { return timeoutOf(p.obj) }

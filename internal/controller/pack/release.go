@@ -8,13 +8,14 @@ import (
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/apply"
+	"github.com/peyk/peyk/internal/job"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
 )
 
 // applyRelease installs or upgrades the release when what is installed is not what is wanted.
 func (p *pass) applyRelease(ctx context.Context) error {
-	if running := p.jobs.current(p.key); running != nil {
+	if running := p.jobs.Current(p.key); running != nil {
 		if err := p.await(ctx, running); err != nil {
 			return err
 		}
@@ -60,28 +61,28 @@ func (p *pass) installed(ctx context.Context) (bool, error) {
 }
 
 // begin starts the Helm action.
-func (p *pass) begin(ctx context.Context) *job {
+func (p *pass) begin(ctx context.Context) *job.Job {
 	request := helm.Request{
 		Namespace: p.key.Namespace, Name: p.key.Name, Chart: p.chart, Values: p.values, Timeout: p.timeout(),
 		Labels: map[string]string{nameLabel: p.key.Name, namespaceLabel: p.key.Namespace},
 	}
 	background := context.WithoutCancel(ctx)
 	what := fmt.Sprintf("applying chart %s-%s", p.chart.Name, p.chart.Version)
-	return p.jobs.start(p.key, what, p.digest, func() (any, error) { return p.releases.Apply(background, request) })
+	return p.jobs.Start(p.key, what, p.digest, func() (any, error) { return p.releases.Apply(background, request) })
 }
 
 // await waits a while for a Helm action, and takes its outcome.
-func (p *pass) await(ctx context.Context, j *job) error {
-	if !p.jobs.wait(p.key, j) {
-		return reconcile.Progress(j.what+" (waiting for its hooks)", time.Minute)
+func (p *pass) await(ctx context.Context, j *job.Job) error {
+	if !p.jobs.Wait(p.key, j) {
+		return reconcile.Progress(j.What+" (waiting for its hooks)", time.Minute)
 	}
-	if j.err != nil && j.digest != p.digest {
+	if j.Err != nil && j.Tag != p.digest {
 		return nil // the Pack was changed since: what it is now has not been tried
 	}
-	if j.err != nil {
-		return p.refused(j.err)
+	if j.Err != nil {
+		return p.refused(j.Err)
 	}
-	release, ok := j.outcome.(*helm.Release)
+	release, ok := j.Outcome.(*helm.Release)
 	if !ok {
 		return nil // an uninstallation, of a Pack of the same name that is gone
 	}

@@ -15,7 +15,7 @@ import (
 // repair puts back what drifted from the release that is installed, before anything else is looked at: what ran goes on
 // running whatever is wrong with the Pack now. After a start of the process it compares the whole release once.
 func (p *pass) repair(ctx context.Context) error {
-	if p.obj.Status.ReleaseRevision == 0 || p.jobs.running(p.key) {
+	if p.obj.Status.ReleaseRevision == 0 || p.jobs.Running(p.key) {
 		return nil
 	}
 	if p.remembered(p.key).digest != "" && p.cluster.InSync(p.owner) {
