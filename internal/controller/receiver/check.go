@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 
 	"github.com/peyk/peyk/internal/reconcile"
 )
@@ -13,30 +14,43 @@ import (
 // senders are the types that are understood.
 func senders() []string {
 	return []string{
-		notificationv1.GenericReceiver, notificationv1.GenericHMACReceiver, notificationv1.GitHubReceiver, notificationv1.GitLabReceiver,
+		notificationv1.GenericReceiver, notificationv1.GenericHMACReceiver, notificationv1.GenericOIDCReceiver,
+		notificationv1.GitHubReceiver, notificationv1.GitLabReceiver, notificationv1.BitbucketReceiver,
+		notificationv1.HarborReceiver, notificationv1.DockerHubReceiver, notificationv1.QuayReceiver,
+		notificationv1.GCRReceiver, notificationv1.NexusReceiver, notificationv1.ACRReceiver, notificationv1.CDEventsReceiver,
 	}
 }
 
-// check refuses what would otherwise be silently ignored.
+// check refuses what would otherwise only show when a webhook comes.
 func check(obj *notificationv1.Receiver) error {
 	spec := &obj.Spec
 	if !slices.Contains(senders(), spec.Type) {
 		return invalid("spec.type: %q is not supported by this version of Peyk; use one of %s", spec.Type, strings.Join(senders(), ", "))
 	}
-	if spec.ResourceFilter != "" {
-		return invalid("spec.resourceFilter: is not supported by this version of Peyk; name the resources in spec.resources")
+	if spec.Type == notificationv1.GenericOIDCReceiver {
+		if err := checkProviders(spec.OIDCProviders); err != nil {
+			return err
+		}
 	}
 	for i, ref := range spec.Resources {
 		field := fmt.Sprintf("spec.resources[%d]", i)
-		if ref.Filter != "" {
-			return invalid("%s.filter: is not supported by this version of Peyk; name the resources", field)
-		}
 		if ref.Name == "*" && len(ref.MatchLabels) == 0 {
 			return invalid("%s.matchLabels: is required with the name *", field)
 		}
 		if APIVersion(ref.CrossNamespaceObjectReference) == "" {
 			return invalid("%s.apiVersion: is required for kind %s", field, ref.Kind)
 		}
+	}
+	return checkExpressions(obj)
+}
+
+func checkExpressions(obj *notificationv1.Receiver) error {
+	_, err := CompileFilters(obj)
+	for i := 0; i < len(obj.Spec.OIDCProviders) && err == nil; i++ {
+		_, err = CompileClaims(i, obj.Spec.OIDCProviders[i])
+	}
+	if err != nil {
+		return reconcile.Stall(meta.InvalidCELExpressionReason, err)
 	}
 	return nil
 }

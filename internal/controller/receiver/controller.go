@@ -9,12 +9,12 @@ import (
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/peyk/peyk/internal/reconcile"
 )
@@ -29,7 +29,7 @@ type Deps struct {
 
 // Controller reconciles Receivers.
 type Controller struct {
-	// reader reads Secrets from the API server.
+	// reader reads Receivers from the cache and Secrets from the API server.
 	reader client.Reader
 }
 
@@ -42,12 +42,29 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("receiver").
 		For(&notificationv1.Receiver{}, builder.WithPredicates(reconcile.Changed())).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.users)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: d.Concurrent}).
 		Complete(runner)
 	if err != nil {
 		return fmt.Errorf("adding the Receiver controller: %w", err)
 	}
 	return nil
+}
+
+// users lists the Receivers that refer to a Secret, so that a new token counts at once.
+func (c *Controller) users(ctx context.Context, secret client.Object) []ctrl.Request {
+	all := &notificationv1.ReceiverList{}
+	if err := c.reader.List(ctx, all, client.InNamespace(secret.GetNamespace()), client.UnsafeDisableDeepCopy); err != nil {
+		log.FromContext(ctx).Error(err, "listing receivers")
+		return nil
+	}
+	var requests []ctrl.Request
+	for i := range all.Items {
+		if ref := all.Items[i].Spec.SecretRef; ref != nil && ref.Name == secret.GetName() {
+			requests = append(requests, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		}
+	}
+	return requests
 }
 
 func (c *Controller) kind() reconcile.Kind[*notificationv1.Receiver] {
@@ -80,31 +97,11 @@ func (c *Controller) kind() reconcile.Kind[*notificationv1.Receiver] {
 
 // path derives the path of the webhook from the token.
 func (c *Controller) path(ctx context.Context, obj *notificationv1.Receiver) error {
-	token, err := Token(ctx, c.reader, obj)
+	secret, err := ReadSecret(ctx, c.reader, obj)
 	if err != nil {
 		obj.Status.WebhookPath = ""
 		return reconcile.Fail(notificationv1.TokenNotFoundReason, err)
 	}
-	obj.Status.WebhookPath = obj.GetWebhookPath(token)
+	obj.Status.WebhookPath = obj.GetWebhookPath(secret.Token)
 	return nil
-}
-
-// Token reads the token that a Receiver's path and signatures are made with. Its errors name the Secret and the mend.
-func Token(ctx context.Context, reader client.Reader, obj *notificationv1.Receiver) (string, error) {
-	if obj.Spec.SecretRef == nil {
-		return "", fmt.Errorf("spec.secretRef: is missing; name a Secret with the key token")
-	}
-	secret, name := &corev1.Secret{}, obj.Spec.SecretRef.Name
-	err := reader.Get(ctx, types.NamespacedName{Namespace: obj.Namespace, Name: name}, secret)
-	if apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("spec.secretRef: there is no Secret %s in namespace %s; create it or correct the name", name, obj.Namespace)
-	}
-	if err != nil {
-		return "", fmt.Errorf("spec.secretRef: reading Secret %s: %w", name, err)
-	}
-	token := string(secret.Data["token"])
-	if token == "" {
-		return "", fmt.Errorf("spec.secretRef: Secret %s: the key token is missing or empty", name)
-	}
-	return token, nil
 }

@@ -79,6 +79,46 @@ func TestPath(t *testing.T) {
 	}
 }
 
+func oidc(s *notificationv1.ReceiverSpec) {
+	s.Type, s.SecretRef = notificationv1.GenericOIDCReceiver, nil
+	s.OIDCProviders = []notificationv1.OIDCProvider{{
+		IssuerURL:   "https://issuer.example",
+		Validations: []notificationv1.OIDCValidation{{Expression: `claims.sub == "ci"`, Message: "not the CI"}},
+	}}
+}
+
+func TestPathWithoutToken(t *testing.T) {
+	got, _ := reconcileOnce(t, nil, func(s *notificationv1.ReceiverSpec) {
+		oidc(s)
+		s.ResourceFilter = `claims.repository == res.metadata.name`
+	})
+	if want := fmt.Sprintf("/hook/%x", sha256.Sum256([]byte("hook"+"apps"))); got.Status.WebhookPath != want {
+		t.Errorf("path %s, want %s; %+v", got.Status.WebhookPath, want, got.Status.Conditions)
+	}
+}
+
+func TestSecretsWakeTheirReceivers(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := notificationv1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	with := func(namespace, name, secret string) client.Object {
+		obj := &notificationv1.Receiver{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		if secret != "" {
+			obj.Spec.SecretRef = &meta.LocalObjectReference{Name: secret}
+		}
+		return obj
+	}
+	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
+		with("apps", "a", "token"), with("apps", "b", "other"), with("apps", "c", ""), with("else", "d", "token"),
+	).Build()
+	changed := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "apps", Name: "token"}}
+	got := (&Controller{reader: c}).users(t.Context(), changed)
+	if len(got) != 1 || got[0].String() != "apps/a" {
+		t.Errorf("woke %v, want apps/a", got)
+	}
+}
+
 func TestWrongReceivers(t *testing.T) {
 	good := map[string][]byte{"token": []byte(token)}
 	for name, tt := range map[string]struct {
@@ -93,12 +133,29 @@ func TestWrongReceivers(t *testing.T) {
 			"TokenNotFound", false, []string{"other", "namespace apps"}},
 		"no secretRef": {good, func(s *notificationv1.ReceiverSpec) { s.SecretRef = nil },
 			"TokenNotFound", false, []string{"spec.secretRef"}},
-		"type": {good, func(s *notificationv1.ReceiverSpec) { s.Type = notificationv1.HarborReceiver },
-			"ValidationFailed", true, []string{"spec.type", "harbor", "generic-hmac"}},
-		"filter": {good, func(s *notificationv1.ReceiverSpec) { s.ResourceFilter = "true" },
-			"ValidationFailed", true, []string{"spec.resourceFilter"}},
-		"filter of a resource": {good, func(s *notificationv1.ReceiverSpec) { s.Resources[0].Filter = "true" },
-			"ValidationFailed", true, []string{"spec.resources[0].filter"}},
+		"type": {good, func(s *notificationv1.ReceiverSpec) { s.Type = "smoke-signs" },
+			"ValidationFailed", true, []string{"spec.type", "smoke-signs", "generic-hmac"}},
+		"gcr without email": {good, func(s *notificationv1.ReceiverSpec) { s.Type = notificationv1.GCRReceiver },
+			"TokenNotFound", false, []string{"spec.secretRef", "email"}},
+		"filter": {good, func(s *notificationv1.ReceiverSpec) { s.ResourceFilter = "req." },
+			"InvalidCELExpression", true, []string{"spec.resourceFilter", "not valid CEL"}},
+		"filter that is no bool": {good, func(s *notificationv1.ReceiverSpec) { s.ResourceFilter = `"yes"` },
+			"InvalidCELExpression", true, []string{"spec.resourceFilter", "must be a bool"}},
+		"filter of a resource": {good, func(s *notificationv1.ReceiverSpec) { s.Resources[0].Filter = "claims.sub == 'x'" },
+			"InvalidCELExpression", true, []string{"spec.resources[0].filter", "claims"}},
+		"oidc without providers": {good, func(s *notificationv1.ReceiverSpec) { oidc(s); s.OIDCProviders = nil },
+			"ValidationFailed", true, []string{"spec.oidcProviders"}},
+		"oidc without validations": {good, func(s *notificationv1.ReceiverSpec) { oidc(s); s.OIDCProviders[0].Validations = nil },
+			"ValidationFailed", true, []string{"spec.oidcProviders[0].validations"}},
+		"oidc with a wrong issuer": {good, func(s *notificationv1.ReceiverSpec) { oidc(s); s.OIDCProviders[0].IssuerURL = "ftp://x" },
+			"ValidationFailed", true, []string{"spec.oidcProviders[0].issuerURL"}},
+		"oidc with an issuer twice": {good, func(s *notificationv1.ReceiverSpec) {
+			oidc(s)
+			s.OIDCProviders = append(s.OIDCProviders, s.OIDCProviders[0])
+		},
+			"ValidationFailed", true, []string{"spec.oidcProviders[1].issuerURL"}},
+		"oidc with a broken rule": {good, func(s *notificationv1.ReceiverSpec) { oidc(s); s.OIDCProviders[0].Validations[0].Expression = "claims" },
+			"InvalidCELExpression", true, []string{"spec.oidcProviders[0].validations[0].expression"}},
 		"star without labels": {good, func(s *notificationv1.ReceiverSpec) { s.Resources[0].Name = "*" },
 			"ValidationFailed", true, []string{"spec.resources[0].matchLabels"}},
 		"kind without version": {good, func(s *notificationv1.ReceiverSpec) { s.Resources[0].Kind = "HelmRelease" },

@@ -69,7 +69,7 @@ func newHookBench(t *testing.T, change func(*notificationv1.Receiver)) *hookBenc
 		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "secret", Namespace: "apps"}, Data: map[string][]byte{"token": []byte(hookToken)}},
 		repository("apps", "one", "a"), repository("apps", "two", "a"), repository("apps", "three", "b"), repository("other", "one", "a"),
 	).Build()
-	handler := NewReceiver(b.client, slog.New(slog.NewTextHandler(b.log, nil)))
+	handler := NewReceiver(ReceiverDeps{Client: b.client, Live: b.client, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 	handler.now = func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC) }
 	b.handler = handler
 	return b
@@ -141,7 +141,7 @@ func TestReceiverAuthentication(t *testing.T) {
 			map[string]string{"X-Gitlab-Token": hookToken, "X-Gitlab-Event": "Push Hook"}, 200},
 		"gitlab with a wrong token":    {"gitlab", nil, map[string]string{"X-Gitlab-Token": "guess"}, 400},
 		"gitlab without a token":       {"gitlab", nil, nil, 400},
-		"a type that is not supported": {"harbor", nil, nil, 400},
+		"a type that is not supported": {"smoke-signs", nil, nil, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newHookBench(t, func(obj *notificationv1.Receiver) { obj.Spec.Type, obj.Spec.Events = tt.kind, tt.events })

@@ -11,30 +11,7 @@ import (
 	"hash"
 	"net/http"
 	"strings"
-
-	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 )
-
-// validate checks that a request comes from the sender that the Receiver is for. Its errors are shown to the sender.
-func validate(obj *notificationv1.Receiver, token string, header http.Header, body []byte) error {
-	switch obj.Spec.Type {
-	case notificationv1.GenericReceiver:
-		return nil
-	case notificationv1.GenericHMACReceiver:
-		return checkSignature(header, body, token, "X-Signature")
-	case notificationv1.GitHubReceiver:
-		if err := checkSignature(header, body, token, "X-Hub-Signature-256", "X-Hub-Signature"); err != nil {
-			return err
-		}
-		return allowed(obj.Spec.Events, header.Get("X-GitHub-Event"))
-	case notificationv1.GitLabReceiver:
-		if !same(header.Get("X-Gitlab-Token"), token) {
-			return errors.New("the header X-Gitlab-Token does not hold the receiver's token")
-		}
-		return allowed(obj.Spec.Events, header.Get("X-Gitlab-Event"))
-	}
-	return fmt.Errorf("receivers of type %s are not supported", obj.Spec.Type)
-}
 
 // checkSignature checks the first of the headers that is there: <algorithm>=<HMAC of the body in hexadecimal>.
 func checkSignature(header http.Header, body []byte, token string, names ...string) error {
@@ -68,6 +45,17 @@ func checkSignature(header http.Header, body []byte, token string, names ...stri
 	mac.Write(body)
 	if !hmac.Equal(signature, mac.Sum(nil)) {
 		return fmt.Errorf("the signature in the header %s is not of this payload and the receiver's token", name)
+	}
+	return nil
+}
+
+// checkNexus checks a header that holds the HMAC of the body in hexadecimal, made with SHA-1.
+func checkNexus(header http.Header, body []byte, token string) error {
+	signature, err := hex.DecodeString(header.Get("X-Nexus-Webhook-Signature"))
+	mac := hmac.New(sha1.New, []byte(token))
+	mac.Write(body)
+	if err != nil || !hmac.Equal(signature, mac.Sum(nil)) {
+		return errors.New("the signature in the header X-Nexus-Webhook-Signature is missing, or is not of this payload and the receiver's token")
 	}
 	return nil
 }
