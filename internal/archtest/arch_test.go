@@ -25,10 +25,10 @@ var layers = []struct {
 	{"operator", []string{"internal/operator"}},
 	{"controllers and server", []string{"internal/controller", "internal/server"}},
 	{"engines", []string{
-		"internal/apply", "internal/artifact", "internal/build", "internal/install", "internal/pack", "internal/reconcile",
+		"internal/apply", "internal/artifact", "internal/bootstrap", "internal/build", "internal/diff", "internal/install", "internal/job", "internal/notify", "internal/pack", "internal/reconcile",
 		"internal/render", "internal/source", "internal/tenancy",
 	}},
-	{"adapters", []string{"internal/git", "internal/kube", "internal/registry"}},
+	{"adapters", []string{"internal/decrypt", "internal/expression", "internal/git", "internal/kube", "internal/registry"}},
 	{"api", []string{"api", "charts"}},
 }
 
@@ -37,8 +37,17 @@ var homes = map[string][]string{
 	"helm.sh/helm/v4":                         {"internal/render/helm"},
 	"sigs.k8s.io/kustomize":                   {"internal/render/kustomize"},
 	"github.com/go-git/go-git":                {"internal/git"},
+	"github.com/hiddeco/sshsig":               {"internal/git"},
+	"github.com/minio/minio-go":               {"internal/source/bucket"},
 	"github.com/google/go-containerregistry":  {"internal/build", "internal/registry"},
 	"github.com/spf13/cobra":                  {"internal/cli", "cmd"},
+	"github.com/google/cel-go":                {"internal/expression"},
+	"github.com/getsops/sops/v3":              {"internal/decrypt"},
+	"filippo.io/age":                          {"internal/decrypt"},
+	"github.com/coreos/go-oidc/v3":            {"internal/server/hooks"},
+	"github.com/sigstore/sigstore":            {"internal/source/oci"},
+	"go.etcd.io/bbolt":                        {"internal/notify"},
+	"github.com/homeport/dyff":                {"internal/diff"},
 	"k8s.io/client-go/dynamic":                {"internal/kube"},
 	"github.com/fluxcd/cli-utils/pkg/kstatus": {"internal/apply"},
 }
@@ -87,7 +96,7 @@ func layerOf(importPath string) int {
 }
 
 func free(importPath string) bool {
-	return in("test", importPath) || in("internal/deps", importPath) || in("internal/archtest", importPath) || in("internal/testkit", importPath)
+	return in("test", importPath) || in("internal/archtest", importPath) || in("internal/testkit", importPath)
 }
 
 func TestImportsPointDown(t *testing.T) {

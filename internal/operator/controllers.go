@@ -5,10 +5,18 @@ import (
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/peyk/peyk/internal/controller/alert"
+	"github.com/peyk/peyk/internal/controller/bucket"
+	"github.com/peyk/peyk/internal/controller/externalartifact"
 	"github.com/peyk/peyk/internal/controller/gitrepository"
+	"github.com/peyk/peyk/internal/controller/helmchart"
+	"github.com/peyk/peyk/internal/controller/helmrelease"
+	"github.com/peyk/peyk/internal/controller/helmrepository"
 	"github.com/peyk/peyk/internal/controller/kustomization"
+	"github.com/peyk/peyk/internal/controller/ocirepository"
 	"github.com/peyk/peyk/internal/controller/pack"
 	"github.com/peyk/peyk/internal/controller/packrepository"
+	"github.com/peyk/peyk/internal/controller/provider"
 	"github.com/peyk/peyk/internal/controller/receiver"
 )
 
@@ -23,9 +31,39 @@ func addControllers(mgr ctrl.Manager, e *engines, o Options) error {
 				Artifacts: e.artifacts, Mirrors: e.mirrors, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
 			})
 		}},
+		{"OCIRepository", func() error {
+			return ocirepository.Setup(mgr, ocirepository.Deps{
+				Artifacts: e.artifacts, Registries: e.registries, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
+			})
+		}},
+		{"Bucket", func() error {
+			return bucket.Setup(mgr, bucket.Deps{
+				Artifacts: e.artifacts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
+			})
+		}},
+		{"ExternalArtifact", func() error {
+			return externalartifact.Setup(mgr, externalartifact.Deps{Artifacts: e.artifacts, Concurrent: o.Concurrent})
+		}},
+		{"HelmRepository", func() error {
+			return helmrepository.Setup(mgr, helmrepository.Deps{
+				Artifacts: e.artifacts, Charts: e.charts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
+			})
+		}},
+		{"HelmChart", func() error {
+			return helmchart.Setup(mgr, helmchart.Deps{
+				Artifacts: e.artifacts, Charts: e.charts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
+			})
+		}},
 		{"Kustomization", func() error {
 			return kustomization.Setup(mgr, kustomization.Deps{
-				Engine: e.apply, Clients: e.clients, Artifacts: e.artifacts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
+				Engine: e.apply, Clusters: e.clusters, Clients: e.clients, Sources: e.sources, Policy: o.Tenancy,
+				SOPSAgeSecret: o.ageSecret(), Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
+			})
+		}},
+		{"HelmRelease", func() error {
+			return helmrelease.Setup(mgr, helmrelease.Deps{
+				Engine: e.apply, Clusters: e.clusters, Clients: e.clients, Sources: e.sources, Policy: o.Tenancy,
+				Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
 			})
 		}},
 		{"PackRepository", func() error {
@@ -35,12 +73,18 @@ func addControllers(mgr ctrl.Manager, e *engines, o Options) error {
 		}},
 		{"Pack", func() error {
 			return pack.Setup(mgr, pack.Deps{
-				Engine: e.apply, Releases: e.releases, Catalog: e.catalog, Client: e.own, Events: e.events, Metrics: e.metrics,
+				Engine: e.apply, Clients: e.clients, Catalog: e.catalog, Policy: o.Tenancy, Events: e.events, Metrics: e.metrics,
 				Concurrent: o.Concurrent,
 			})
 		}},
 		{"Receiver", func() error {
 			return receiver.Setup(mgr, receiver.Deps{Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent})
+		}},
+		{"Alert", func() error {
+			return alert.Setup(mgr, alert.Deps{Events: e.events, Policy: o.Tenancy})
+		}},
+		{"Provider", func() error {
+			return provider.Setup(mgr, provider.Deps{Events: e.events, Mended: e.events.Mended})
 		}},
 	} {
 		if err := c.setup(); err != nil {

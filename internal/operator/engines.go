@@ -15,23 +15,27 @@ import (
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/git"
 	"github.com/peyk/peyk/internal/kube"
+	"github.com/peyk/peyk/internal/notify"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/registry"
 	"github.com/peyk/peyk/internal/render/helm"
 	"github.com/peyk/peyk/internal/source"
 )
 
 // engines are what the controllers share.
 type engines struct {
-	clients   *kube.Pool
-	own       *kube.Client // with Peyk's own rights
-	apply     *apply.Engine
-	artifacts *artifact.Store
-	mirrors   *git.Mirrors
-	catalog   *helm.Catalog
-	releases  *helm.Engine
-	metrics   *reconcile.Metrics
-	events    reconcile.EventRecorder
-	sources   *source.Finder
+	clients    *kube.Pool
+	own        *kube.Client    // with Peyk's own rights
+	apply      *apply.Engine   // of Peyk's own cluster
+	clusters   *apply.Clusters // of all
+	artifacts  *artifact.Store
+	mirrors    *git.Mirrors
+	catalog    *helm.Catalog
+	charts     *helm.Store
+	registries *registry.Pool
+	metrics    *reconcile.Metrics
+	events     *notify.Bus
+	sources    *source.Finder
 }
 
 // newEngines makes the engines and adds to mgr what they do by themselves.
@@ -39,8 +43,11 @@ func newEngines(mgr ctrl.Manager, o Options) (*engines, error) {
 	if err := os.MkdirAll(o.DataDir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the data directory: %w; --data-dir chooses another", err)
 	}
-	e := &engines{events: mgr.GetEventRecorder("peyk")}
+	e := &engines{registries: registry.NewPool()}
 	var err error
+	if e.events, err = newBus(mgr, o); err != nil {
+		return nil, err
+	}
 	if e.clients, err = kube.NewPool(mgr.GetConfig()); err != nil {
 		return nil, err
 	}
@@ -53,22 +60,41 @@ func newEngines(mgr ctrl.Manager, o Options) (*engines, error) {
 	if e.artifacts, err = artifact.New(filepath.Join(o.DataDir, "artifacts"), o.artifactURL(), o.Log); err != nil {
 		return nil, err
 	}
+	if o.ArtifactRecords > 0 {
+		if err := e.artifacts.SetRetention(o.ArtifactRecords, o.ArtifactTTL); err != nil {
+			return nil, err
+		}
+	}
 	e.sources = &source.Finder{Reader: mgr.GetClient(), Artifacts: e.artifacts, Policy: o.Tenancy}
 	if e.mirrors, err = git.NewMirrors(filepath.Join(o.DataDir, "git"), git.DefaultLimits()); err != nil {
 		return nil, err
 	}
-	if err := e.addHelm(mgr, o); err != nil {
+	if err := e.addHelm(o); err != nil {
 		return nil, err
 	}
-	e.apply = apply.New(e.own, o.Log, apply.Kustomizations, apply.Packs)
+	e.apply = apply.New(e.own, o.Log, apply.Kustomizations, apply.Packs, apply.HelmReleases)
+	if err := e.apply.Remember(filepath.Join(o.DataDir, "applied")); err != nil {
+		return nil, err
+	}
+	e.clusters = apply.NewClusters(e.apply)
 	return e, errors.Join(
+		mgr.Add(e.events),
 		mgr.Add(e.apply),
+		mgr.Add(e.clusters),
 		mgr.Add(manager.RunnableFunc(e.artifacts.Run)),
 		mgr.Add(manager.RunnableFunc(e.mirrors.Run)),
 	)
 }
 
-func (e *engines) addHelm(mgr ctrl.Manager, o Options) error {
+// newBus makes the recorder of events, which also notifies people of them.
+func newBus(mgr ctrl.Manager, o Options) (*notify.Bus, error) {
+	return notify.New(notify.Options{
+		Path: filepath.Join(o.DataDir, "notifications.db"), Reader: mgr.GetClient(), Scheme: mgr.GetScheme(),
+		Events: mgr.GetEventRecorder("peyk"), Policy: o.Tenancy, Metrics: metrics.Registry, Log: o.Log,
+	})
+}
+
+func (e *engines) addHelm(o Options) error {
 	builtin, err := charts.Repositories()
 	if err != nil {
 		return fmt.Errorf("reading the built-in charts: %w", err)
@@ -77,7 +103,6 @@ func (e *engines) addHelm(mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	e.catalog = helm.NewCatalog(store)
-	e.releases, err = helm.NewEngine(mgr.GetConfig(), e.own)
-	return err
+	e.charts, e.catalog = store, helm.NewCatalog(store)
+	return nil
 }

@@ -6,9 +6,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -28,8 +31,14 @@ type Options struct {
 	// HTTPAddr serves webhooks and health, MetricsAddr serves /metrics, ArtifactAddr serves artifacts to other programs.
 	// ArtifactAddr and MetricsAddr are for inside the cluster.
 	HTTPAddr, MetricsAddr, ArtifactAddr string
+	// PprofAddr serves Go's profiles. Empty: nobody does.
+	PprofAddr string
 	// ArtifactURL is the base of the artifact URLs in statuses. Default: Peyk's Service and the port of ArtifactAddr.
 	ArtifactURL string
+	// ArtifactRecords is how many artifacts of each object are kept, and ArtifactTTL how long every one is after a newer one
+	// took its place. Zero: the store's own.
+	ArtifactRecords int
+	ArtifactTTL     time.Duration
 	// DataDir is where artifacts, Git mirrors and charts are kept. It may be lost: everything in it is fetched again.
 	DataDir string
 	// Concurrent is how many objects of each kind are worked on at the same time.
@@ -77,11 +86,12 @@ func newManager(o Options) (ctrl.Manager, error) {
 		Scheme:                        scheme,
 		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddr},
 		HealthProbeBindAddress:        "0",
+		PprofBindAddress:              o.PprofAddr,
 		LeaderElection:                o.LeaderElect,
 		LeaderElectionID:              "peyk",
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:                         cache.Options{DefaultTransform: withoutLeftovers},
 		Client: client.Options{Cache: &client.CacheOptions{
 			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
 		}},
@@ -97,4 +107,26 @@ func (o Options) artifactURL() string {
 		return o.ArtifactURL
 	}
 	return fmt.Sprintf("http://peyk.%s.svc.cluster.local.:9790", o.Namespace)
+}
+
+func (o Options) ageSecret() types.NamespacedName {
+	if o.SOPSAgeSecret == "" {
+		return types.NamespacedName{}
+	}
+	return types.NamespacedName{Namespace: o.Namespace, Name: o.SOPSAgeSecret}
+}
+
+// withoutLeftovers takes out of what is cached what nobody asks for: managed fields, and the copy that kubectl keeps of an
+// object in an annotation, which of a Secret is its content.
+func withoutLeftovers(in any) (any, error) {
+	obj, ok := in.(metav1.Object)
+	if !ok {
+		return in, nil
+	}
+	obj.SetManagedFields(nil)
+	if annotations := obj.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
+		delete(annotations, corev1.LastAppliedConfigAnnotation)
+		obj.SetAnnotations(annotations)
+	}
+	return in, nil
 }

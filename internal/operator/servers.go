@@ -3,29 +3,36 @@ package operator
 import (
 	"context"
 	"errors"
+	"strings"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/peyk/peyk/internal/server"
 	"github.com/peyk/peyk/internal/server/hooks"
+	"github.com/peyk/peyk/internal/source"
 )
 
 // addServers adds the HTTP servers to mgr: webhooks and health for everybody, artifacts for inside the cluster.
 func addServers(mgr ctrl.Manager, e *engines, o Options) error {
 	packVars := hooks.PackVars(mgr.GetClient(), mgr.GetAPIReader(), o.Log)
+	webhooks := hooks.ReceiverDeps{Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Policy: o.Tenancy, Log: o.Log}
 	public := []server.Route{
 		{Pattern: "GET /healthz", Handler: server.Healthz()},
 		{Pattern: "GET /readyz", Handler: server.Readyz(cachesFilled(mgr))},
-		{Pattern: "/hook/", Handler: hooks.NewReceiver(mgr.GetClient(), o.Log)},
+		{Pattern: "/hook/", Handler: hooks.NewReceiver(webhooks)},
 		{Pattern: "/api/core/packs/{uid}/vars", Handler: packVars},
 		{Pattern: "/api/core/packs/{uid}/vars/{$}", Handler: packVars},
 	}
-	artifacts := []server.Route{
-		{Pattern: "GET /gitrepository/", Handler: e.artifacts},
+	inside := []server.Route{
+		{Pattern: "POST /events", Handler: hooks.Events(e.events, mgr.GetAPIReader(), o.Log)},
+	}
+	for _, kind := range append(source.Kinds(), sourcev1.HelmRepositoryKind) {
+		inside = append(inside, server.Route{Pattern: "GET /" + strings.ToLower(kind) + "/", Handler: e.artifacts})
 	}
 	return errors.Join(
 		mgr.Add(server.New("webhooks", o.HTTPAddr, o.Log, public)),
-		mgr.Add(server.New("artifacts", o.ArtifactAddr, o.Log, artifacts)),
+		mgr.Add(server.New("artifacts", o.ArtifactAddr, o.Log, inside)),
 	)
 }
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -99,6 +100,47 @@ func (c *ControlPlane) run(args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("running peyk-local %v: %w\n%s", args, err, stderr.String())
 	}
 	return stdout.Bytes(), nil
+}
+
+// Pids returns the processes of the control plane: etcd, API server, controllers and scheduler are one.
+func (c *ControlPlane) Pids() ([]int, error) {
+	out, err := c.run("status", "-o", "json")
+	if err != nil {
+		return nil, err
+	}
+	var status struct {
+		Processes []struct {
+			PID int `json:"pid"`
+		} `json:"processes"`
+	}
+	if err := json.Unmarshal(out, &status); err != nil {
+		return nil, fmt.Errorf("reading what peyk-local says: %w", err)
+	}
+	pids := make([]int, 0, len(status.Processes))
+	for _, p := range status.Processes {
+		pids = append(pids, p.PID)
+	}
+	return pids, nil
+}
+
+// Crash ends the control plane as a power cut does. Up starts it again, with its data and at its address.
+func (c *ControlPlane) Crash() error {
+	pids, err := c.Pids()
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("killing process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// Up starts the control plane again.
+func (c *ControlPlane) Up() error {
+	_, err := c.run("up", "--control-plane-only", "-o", "json")
+	return err
 }
 
 // Stop ends the control plane and removes everything that it made.
