@@ -225,6 +225,8 @@ func TestKubeconfigErrors(t *testing.T) {
 // Every command says what it does and shows how.
 func TestHelp(t *testing.T) {
 	for _, line := range []string{
+		"bootstrap", "bootstrap git", "build kustomization", "check", "create", "create source git", "create secret receiver", "create tenant", "delete", "delete source git",
+		"diff kustomization", "diff helmrelease", "diff pack", "events", "export", "logs", "migrate", "resume", "stats", "suspend", "trace", "tree kustomization", "uninstall",
 		"", "build", "get", "get all", "get packs", "get kustomizations", "get receivers", "get repositories", "get sources", "get sources git",
 		"install", "operator", "pack", "pack token", "reconcile", "reconcile pack", "reconcile kustomization", "reconcile source", "reconcile source git", "version",
 	} {

@@ -19,6 +19,8 @@ type Access struct {
 // Cluster is a cluster that can be spoken to.
 type Cluster struct {
 	Client client.WithWatch
+	// Config that the client was made of. Nil in tests that have no API server.
+	Config *rest.Config
 	// Namespace that the user means when none is named.
 	Namespace string
 }
@@ -38,7 +40,7 @@ func Connect(access Access) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)
 	}
-	return &Cluster{Client: c, Namespace: namespace}, nil
+	return &Cluster{Client: c, Config: config, Namespace: namespace}, nil
 }
 
 func load(access Access) (*rest.Config, string, error) {

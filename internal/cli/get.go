@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 )
 
 // query is what a get command asks for.
@@ -19,30 +23,44 @@ type query struct {
 	name     string
 	all      bool
 	watch    bool
+	bare     bool
+	madeFrom bool
 	selector string
+	status   string
 	format   string
 }
 
 func (a *App) newGet() *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:   "get",
-		Short: "List Packs, Kustomizations, sources and the rest",
+		Short: "List Packs, Kustomizations, HelmReleases, sources and the rest",
 		Long:  "List the objects that Peyk works on, with their revision, whether they are ready, and what is wrong if they are not.",
 		Example: `  # everything in every namespace
   peyk get all -A
 
+  # what is not ready
+  peyk get all -A --status-selector ready!=true
+
   # follow the Packs of a namespace
   peyk get packs -n base --watch`,
 	})
-	sources := a.newGetKinds("sources", []string{"source"}, "List the sources", gitRepositories())
-	sources.AddCommand(a.newGetKinds("git", nil, "List the Git sources", gitRepositories()))
+	parent := a.newGetKinds("sources", []string{"source"}, "List the sources", sources()...)
+	parent.AddCommand(a.newGetKinds("all", nil, "List the sources of every kind", sources()...))
+	for _, k := range allKinds() {
+		if k.source {
+			parent.AddCommand(a.newGetKinds(k.plural, nil, "List the "+k.gvk.Kind+" sources", k))
+			continue
+		}
+		if k.gvk.Kind == packv1.PackRepositoryKind || k.gvk.Kind == packv1.ClusterPackRepositoryKind {
+			continue
+		}
+		cmd.AddCommand(a.newGetKinds(k.plural, append([]string{k.word}, k.aliases...), "List the objects of kind "+k.gvk.Kind, k))
+	}
+	all := slices.Concat(sources(), appliers(), notifications(), []kind{packs()})
 	cmd.AddCommand(
-		a.newGetKinds("all", nil, "List the objects of every kind", packs(), kustomizations(), gitRepositories(), receivers()),
-		a.newGetKinds("packs", []string{"pack", "pk"}, "List the Packs", packs()),
-		a.newGetKinds("kustomizations", []string{"kustomization", "ks"}, "List the Kustomizations", kustomizations()),
-		a.newGetKinds("receivers", []string{"receiver"}, "List the Receivers", receivers()),
+		parent,
+		a.newGetKinds("all", nil, "List the objects of every kind", all...),
 		a.newGetKinds("repositories", []string{"repository"}, "List the repositories of charts", clusterPackRepositories(), packRepositories()),
-		sources,
 	)
 	return cmd
 }
@@ -53,8 +71,8 @@ func (a *App) newGetKinds(use string, aliases []string, short string, kinds ...k
 		Use: use + " [NAME]", Aliases: aliases, Short: short,
 		Long: short + ". With a name, only the object of that name; it is an error if there is none.",
 		Example: fmt.Sprintf(`  peyk get %[1]s -A
-  peyk get %[1]s -o yaml`, use),
-		Args: wants(cobra.MaximumNArgs(1)),
+  peyk get %[1]s -o yaml`, getPath(use, kinds)),
+		Args: wants(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completeNames(1, kinds...),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				q.name = args[0]
@@ -65,9 +83,28 @@ func (a *App) newGetKinds(use string, aliases []string, short string, kinds ...k
 	flags := cmd.Flags()
 	flags.BoolVarP(&q.all, "all-namespaces", "A", false, "of every namespace")
 	flags.BoolVarP(&q.watch, "watch", "w", false, "go on and print what changes")
-	flags.StringVarP(&q.selector, "selector", "l", "", "only with these labels, such as app=web")
+	flags.StringVarP(&q.selector, "label-selector", "l", "", "only with these labels, such as app=web (also --selector)")
+	flags.StringVar(&q.status, "status-selector", "", "only with this status of a condition, such as ready=false or ready!=true")
+	flags.BoolVar(&q.bare, "no-header", false, "print no header")
 	flags.StringVarP(&q.format, "output", "o", q.format, "table, json or yaml")
+	if slices.ContainsFunc(kinds, func(k kind) bool { return k.madeFrom != nil }) {
+		flags.BoolVar(&q.madeFrom, "show-source", false, "print what each object is made from")
+	}
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "selector" {
+			name = "label-selector"
+		}
+		return pflag.NormalizedName(name)
+	})
 	return cmd
+}
+
+// getPath is what follows get in the name of a command.
+func getPath(use string, kinds []kind) string {
+	if len(kinds) == 1 && kinds[0].source {
+		return "sources " + use
+	}
+	return use
 }
 
 func (a *App) get(cmd *cobra.Command, q query) error {
@@ -97,7 +134,7 @@ func (a *App) get(cmd *cobra.Command, q query) error {
 		objects = append(objects, items...)
 	}
 	if len(objects) == 0 && q.name != "" {
-		return notFoundError{fmt.Errorf("there is no %s %q%s", q.kinds[0].name, q.name, q.where(cluster))}
+		return notFoundError{fmt.Errorf("there is no %s %q%s", q.kinds[0].gvk.Kind, q.name, q.where(cluster))}
 	}
 	if q.format != "table" {
 		return writeObjects(cmd.OutOrStdout(), q.format, objects, cluster.Client.Scheme(), q.name != "")
@@ -115,6 +152,9 @@ func (q query) check() error {
 	}
 	if _, err := labels.Parse(q.selector); err != nil {
 		return usagef("selector %q: %w", q.selector, err)
+	}
+	if _, _, _, err := q.condition(); err != nil {
+		return err
 	}
 	if q.watch && len(q.kinds) > 1 {
 		return usagef("--watch follows one kind: name it, as in 'peyk get packs --watch'")
@@ -137,9 +177,9 @@ func (q query) list(ctx context.Context, cluster *Cluster, k kind) (client.Objec
 		return k.list(), nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listing the objects of kind %s: %w", k.name, err)
+		return nil, fmt.Errorf("listing the objects of kind %s: %w", k.gvk.Kind, err)
 	}
-	return list, q.keepNamed(list)
+	return list, q.keep(k, list)
 }
 
 func (q query) options(cluster *Cluster, k kind) []client.ListOption {
@@ -153,22 +193,54 @@ func (q query) options(cluster *Cluster, k kind) []client.ListOption {
 	return options
 }
 
-// keepNamed drops what has another name than the one asked for.
-func (q query) keepNamed(list client.ObjectList) error {
-	if q.name == "" {
+// keep drops what has another name or another status than the ones asked for.
+func (q query) keep(k kind, list client.ObjectList) error {
+	if q.name == "" && q.status == "" {
 		return nil
 	}
-	all, err := meta.ExtractList(list)
+	items, err := itemsOf(list)
 	if err != nil {
-		return fmt.Errorf("reading the list: %w", err)
+		return err
 	}
 	var kept []runtime.Object
-	for _, item := range all {
-		if object, ok := item.(client.Object); ok && object.GetName() == q.name {
+	for _, item := range items {
+		if q.wants(k, item) {
 			kept = append(kept, item)
 		}
 	}
 	return meta.SetList(list, kept)
+}
+
+// wants says whether an object has the name and the status that are asked for.
+func (q query) wants(k kind, object client.Object) bool {
+	if q.name != "" && object.GetName() != q.name {
+		return false
+	}
+	if q.status == "" {
+		return true
+	}
+	condition, status, not, err := q.condition()
+	return err == nil && k.meets(object, condition, status) != not
+}
+
+// condition reads the value of --status-selector.
+func (q query) condition() (condition, status string, not bool, err error) {
+	if q.status == "" {
+		return "", "", false, nil
+	}
+	if condition, status, not = strings.Cut(q.status, "!="); not {
+		return condition, status, true, nil
+	}
+	condition, status, found := strings.Cut(q.status, "=")
+	if !found {
+		return "", "", false, usagef("status selector %q: write TYPE=STATUS or TYPE!=STATUS, such as ready=false", q.status)
+	}
+	return condition, status, false, nil
+}
+
+// columns are which columns the tables have.
+func (q query) columns() format {
+	return format{namespaces: q.all, prefix: len(q.kinds) > 1, madeFrom: q.madeFrom}
 }
 
 // print writes one table for each kind that has objects.
@@ -186,14 +258,11 @@ func (q query) print(say *printer, found []client.ObjectList) error {
 			_, _ = io.WriteString(say.out, "\n")
 		}
 		printed = true
-		rows := [][]string{k.header(q.all)}
+		rows := [][]string{k.header(q.columns())}
 		for _, item := range items {
-			rows = append(rows, k.row(item, q.all, len(q.kinds) > 1))
+			rows = append(rows, k.row(item, q.columns()))
 		}
-		t := newTable(say, rows)
-		for _, row := range rows {
-			t.print(row)
-		}
+		printTable(say, rows, !q.bare)
 	}
 	return nil
 }
@@ -202,7 +271,7 @@ func (q query) names() string {
 	if len(q.kinds) > 1 {
 		return "objects"
 	}
-	return q.kinds[0].name + " objects"
+	return q.kinds[0].gvk.Kind + " objects"
 }
 
 func (q query) where(cluster *Cluster) string {

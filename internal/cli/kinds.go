@@ -2,23 +2,25 @@ package cli
 
 import (
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 
-	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
-	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 )
 
-// kind is how the command line shows the objects of one kind.
+// kind is how the command line names the objects of one kind and shows them.
 type kind struct {
-	// name as in the kind field.
-	name string
+	gvk schema.GroupVersionKind
+	// word names one object as an argument, such as kustomization; plural names several. Those of a source follow the
+	// word source: git, oci.
+	word, plural string
+	aliases      []string
+	source       bool
 	// list returns an empty list of the kind.
 	list func() client.ObjectList
 	// cluster says that the objects live in no namespace.
@@ -26,120 +28,135 @@ type kind struct {
 	// columns between NAME and READY, and their cells.
 	columns []string
 	cells   func(client.Object) []string
+	// madeFrom is the cell of --show-source. Nil: the kind is made from no source.
+	madeFrom func(client.Object) string
+	// ready says more than the Ready condition of the object. Nil: it does not.
+	ready func(client.Object) (status, message string, known bool)
+	// done says what a successful pass did, such as "applied revision main@sha1:...".
+	done func(*unstructured.Unstructured) string
+	// origin finds what the object is made from. Nil: nothing that can be reconciled.
+	origin func(*unstructured.Unstructured) (kind, client.ObjectKey, error)
+	// static says that nothing reconciles the object: it is read when it is needed.
+	static bool
 }
 
-func packs() kind {
-	return kind{
-		name: "Pack", list: func() client.ObjectList { return &packv1.PackList{} },
-		columns: []string{"CHART", "VERSION", "PHASE"},
-		cells: func(o client.Object) []string {
-			p := o.(*packv1.Pack)
-			return []string{p.Spec.Chart.Name, p.Status.ResolvedVersion, string(p.Status.Phase)}
-		},
-	}
+// allKinds are the kinds in the order in which they are listed.
+func allKinds() []kind {
+	return slices.Concat(sources(), appliers(), notifications(), packKinds())
 }
 
-func kustomizations() kind {
-	return kind{
-		name: "Kustomization", list: func() client.ObjectList { return &ksv1.KustomizationList{} },
-		columns: []string{"REVISION", "SUSPENDED"},
-		cells: func(o client.Object) []string {
-			k := o.(*ksv1.Kustomization)
-			return []string{shorten(k.Status.LastAppliedRevision), title(k.Spec.Suspend)}
-		},
+// kindNamed finds a kind by its name or by one of the words for it.
+func kindNamed(name string) (kind, bool) {
+	for _, k := range allKinds() {
+		if strings.EqualFold(name, k.gvk.Kind) || name == k.word && !k.source || slices.Contains(k.aliases, name) {
+			return k, true
+		}
 	}
+	return kind{}, false
 }
 
-func gitRepositories() kind {
-	return kind{
-		name: "GitRepository", list: func() client.ObjectList { return &sourcev1.GitRepositoryList{} },
-		columns: []string{"REVISION", "SUSPENDED"},
-		cells: func(o client.Object) []string {
-			r := o.(*sourcev1.GitRepository)
-			revision := ""
-			if r.Status.Artifact != nil {
-				revision = shorten(r.Status.Artifact.Revision)
-			}
-			return []string{revision, title(r.Spec.Suspend)}
-		},
+// human is how sentences name the kind: kustomization, source git, alert provider.
+func (k kind) human() string {
+	if k.source {
+		return "source " + k.word
 	}
+	return strings.ReplaceAll(k.word, "-", " ")
 }
 
-func receivers() kind {
-	return kind{
-		name: "Receiver", list: func() client.ObjectList { return &notificationv1.ReceiverList{} },
-		columns: []string{"SUSPENDED"},
-		cells:   func(o client.Object) []string { return []string{title(o.(*notificationv1.Receiver).Spec.Suspend)} },
-	}
-}
+// suspends says whether objects of the kind have spec.suspend.
+func (k kind) suspends() bool { return k.gvk.Kind != sourcev1.ExternalArtifactKind }
 
-func packRepositories() kind {
-	return kind{
-		name: "PackRepository", list: func() client.ObjectList { return &packv1.PackRepositoryList{} },
-		columns: []string{"URL", "CHARTS"},
-		cells: func(o client.Object) []string {
-			r := o.(*packv1.PackRepository)
-			return repositoryCells(r.Spec, r.Status)
-		},
+// path is how a command names the kind: kustomization, source git, alert-provider.
+func (k kind) path() string {
+	if k.source {
+		return "source " + k.word
 	}
-}
-
-func clusterPackRepositories() kind {
-	return kind{
-		name: "ClusterPackRepository", list: func() client.ObjectList { return &packv1.ClusterPackRepositoryList{} }, cluster: true,
-		columns: []string{"URL", "CHARTS"},
-		cells: func(o client.Object) []string {
-			r := o.(*packv1.ClusterPackRepository)
-			return repositoryCells(r.Spec, r.Status)
-		},
-	}
-}
-
-func repositoryCells(spec packv1.PackRepositorySpec, status packv1.PackRepositoryStatus) []string {
-	charts := "-"
-	if status.Charts != nil {
-		charts = strconv.Itoa(*status.Charts)
-	}
-	return []string{spec.URL, charts}
+	return k.word
 }
 
 // header is the first row of the kind's table.
-func (k kind) header(namespaces bool) []string {
-	header := append([]string{"NAME"}, k.columns...)
-	if namespaces {
-		header = append([]string{"NAMESPACE"}, header...)
+func (k kind) header(f format) []string {
+	var header []string
+	if f.namespaces {
+		header = append(header, "NAMESPACE")
 	}
+	header = append(header, "NAME")
+	if f.madeFrom && k.madeFrom != nil {
+		header = append(header, "SOURCE")
+	}
+	header = append(header, k.columns...)
 	return append(header, "READY", "MESSAGE")
 }
 
-// row is the object's row of the table. With prefix, the name has the kind before it.
-func (k kind) row(o client.Object, namespaces, prefix bool) []string {
+// format is which columns a table has besides those of the kind.
+type format struct {
+	// namespaces begins every row with the namespace, prefix every name with the kind.
+	namespaces, prefix bool
+	// madeFrom shows what each object is made from.
+	madeFrom bool
+}
+
+// row is the object's row of the table.
+func (k kind) row(o client.Object, f format) []string {
+	var row []string
+	if f.namespaces {
+		row = append(row, o.GetNamespace())
+	}
 	name := o.GetName()
-	if prefix {
-		name = strings.ToLower(k.name) + "/" + name
+	if f.prefix {
+		name = strings.ToLower(k.gvk.Kind) + "/" + name
 	}
-	row := append([]string{name}, k.cells(o)...)
-	if namespaces {
-		row = append([]string{o.GetNamespace()}, row...)
+	row = append(row, name)
+	if f.madeFrom && k.madeFrom != nil {
+		row = append(row, k.madeFrom(o))
 	}
-	ready, message := readiness(o)
+	row = append(row, k.cells(o)...)
+	ready, message := k.readiness(o)
 	return append(row, ready, message)
 }
 
 // readiness are status and message of the Ready condition, fit for one line.
-func readiness(o client.Object) (status, message string) {
-	holder, ok := o.(interface{ GetConditions() []metav1.Condition })
-	if !ok {
-		return "Unknown", ""
+func (k kind) readiness(o client.Object) (status, message string) {
+	if k.ready != nil {
+		if status, message, known := k.ready(o); known {
+			return status, message
+		}
 	}
-	c := meta.FindStatusCondition(holder.GetConditions(), "Ready")
+	c := meta.FindStatusCondition(conditionsOf(o), "Ready")
 	if c == nil {
 		return "False", "waiting to be reconciled"
 	}
 	return string(c.Status), shorten(strings.Join(strings.Fields(c.Message), " "))
 }
 
-var digest = regexp.MustCompile(`((?:sha1|sha256):[0-9a-f]{8})[0-9a-f]+`)
+func conditionsOf(o client.Object) []metav1.Condition {
+	if holder, ok := o.(interface{ GetConditions() []metav1.Condition }); ok {
+		return holder.GetConditions()
+	}
+	return nil
+}
+
+// meets says whether the object's condition of the type, in whatever case, has the status.
+func (k kind) meets(o client.Object, conditionType, status string) bool {
+	if k.ready != nil && strings.EqualFold(conditionType, "Ready") {
+		if actual, _, known := k.ready(o); known {
+			return strings.EqualFold(actual, status)
+		}
+	}
+	for _, c := range conditionsOf(o) {
+		if strings.EqualFold(c.Type, conditionType) {
+			return strings.EqualFold(string(c.Status), status)
+		}
+	}
+	return false
+}
+
+// alwaysReady is the readiness of kinds that nothing reconciles.
+func alwaysReady(message string) func(client.Object) (string, string, bool) {
+	return func(client.Object) (string, string, bool) { return "True", message, true }
+}
+
+var digest = regexp.MustCompile(`\b([0-9a-f]{8})[0-9a-f]{32,120}\b`)
 
 // shorten leaves eight characters of every hash in a text.
 func shorten(text string) string { return digest.ReplaceAllString(text, "$1") }

@@ -3,10 +3,12 @@ package cli
 import (
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/install"
 	"github.com/peyk/peyk/internal/operator"
 )
@@ -48,8 +50,11 @@ this is what the Deployment runs; outside it works on the cluster of the kubecon
 	flags := cmd.Flags()
 	flags.StringVar(&o.HTTPAddr, "http-addr", o.HTTPAddr, "address of the webhooks, /healthz and /readyz")
 	flags.StringVar(&o.MetricsAddr, "metrics-addr", o.MetricsAddr, "address of /metrics")
+	flags.StringVar(&o.PprofAddr, "pprof-addr", "", "address of Go's profiles, for measuring; use a loopback address, for it tells what the process does (default: off)")
 	flags.StringVar(&o.ArtifactAddr, "artifact-addr", o.ArtifactAddr, "address of the artifacts")
 	flags.StringVar(&o.ArtifactURL, "artifact-url", "", "base of the artifacts' URLs (default: Peyk's Service)")
+	flags.IntVar(&o.ArtifactRecords, "artifact-retention-records", artifact.Retention, "how many artifacts of each source are kept")
+	flags.DurationVar(&o.ArtifactTTL, "artifact-retention-ttl", artifact.TTL, "how long an artifact is kept after a newer one took its place")
 	flags.StringVar(&o.DataDir, "data-dir", o.DataDir, "folder of artifacts, Git mirrors and charts; it may be lost")
 	flags.IntVar(&o.Concurrent, "concurrent", o.Concurrent, "how many objects of each kind are worked on at the same time")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "work only while holding the lease, for several replicas")
@@ -82,7 +87,24 @@ func newLog(out io.Writer, level, format string) (*slog.Logger, error) {
 	}
 	options.Level = parsed
 	if format == "json" {
+		options.ReplaceAttr = likeFlux
 		return slog.New(slog.NewJSONHandler(out, &options)), nil
 	}
 	return slog.New(slog.NewTextHandler(out, &options)), nil
+}
+
+// likeFlux gives the attributes of a line the names that stock tools look for, such as `flux logs`.
+func likeFlux(groups []string, attr slog.Attr) slog.Attr {
+	if len(groups) > 0 {
+		return attr
+	}
+	switch attr.Key {
+	case slog.TimeKey:
+		return slog.String("ts", attr.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
+	case slog.LevelKey:
+		return slog.String(slog.LevelKey, strings.ToLower(attr.Value.String()))
+	case "err":
+		attr.Key = "error"
+	}
+	return attr
 }

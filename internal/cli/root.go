@@ -76,12 +76,27 @@ Exit codes:
 	flags.DurationVar(&a.limit, "timeout", 5*time.Minute, "how long to wait for the cluster")
 	flags.BoolVar(&a.plain, "no-color", false, "never colour the output (also with NO_COLOR in the environment)")
 	root.AddCommand(
+		a.newBootstrap(),
 		a.newBuild(),
+		a.newCheck(),
+		a.newCreate(),
+		a.newDelete(),
+		a.newDiff(),
+		a.newEvents(),
+		a.newExport(),
 		a.newGet(),
 		a.newInstall(),
+		a.newLogs(),
+		a.newMigrate(),
 		a.newOperator(),
 		a.newPack(),
 		a.newReconcile(),
+		a.newResume(),
+		a.newStats(),
+		a.newSuspend(),
+		a.newTrace(),
+		a.newTree(),
+		a.newUninstall(),
 		a.newVersion(),
 	)
 	return root

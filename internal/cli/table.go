@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,24 +14,44 @@ type table struct {
 	ready  int
 }
 
-// newTable fits the columns to the rows, of which the first is the header.
-func newTable(say *printer, rows [][]string) *table {
-	t := &table{say: say, widths: make([]int, len(rows[0])), ready: -1}
-	for i, name := range rows[0] {
-		if name == "READY" {
-			t.ready = i
-		}
+// printTable writes rows, of which the first is the header, with or without that.
+func printTable(say *printer, rows [][]string, header bool) {
+	t := newTable(say, rows)
+	if !header {
+		t = newTable(say, rows[1:])
+		t.ready = slices.Index(rows[0], "READY")
+	} else {
+		t.header(rows[0])
 	}
-	for _, row := range rows {
-		for i, cell := range row {
-			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(cell))
+	for _, row := range rows[1:] {
+		t.print(row)
+	}
+}
+
+// newTable fits the columns to the rows.
+func newTable(say *printer, rows [][]string) *table {
+	t := &table{say: say, ready: -1}
+	for i, row := range rows {
+		if i == 0 {
+			t.widths = make([]int, len(row))
+			t.ready = slices.Index(row, "READY")
+		}
+		for j, cell := range row {
+			t.widths[j] = max(t.widths[j], utf8.RuneCountInString(cell))
 		}
 	}
 	return t
 }
 
+// header writes the names of the columns. As with Flux the last one ends with a space.
+func (t *table) header(row []string) {
+	_, _ = fmt.Fprintln(t.say.out, strings.TrimSuffix(t.line(row), "\t")+" ")
+}
+
 // print writes one row.
-func (t *table) print(row []string) {
+func (t *table) print(row []string) { _, _ = fmt.Fprintln(t.say.out, t.line(row)) }
+
+func (t *table) line(row []string) string {
 	var line strings.Builder
 	for i, cell := range row {
 		padding := max(0, t.widths[i]-utf8.RuneCountInString(cell))
@@ -40,7 +61,7 @@ func (t *table) print(row []string) {
 		}
 		line.WriteString(text + "\t")
 	}
-	_, _ = fmt.Fprintln(t.say.out, line.String())
+	return line.String()
 }
 
 func readyColour(ready string) string {

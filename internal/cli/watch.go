@@ -60,7 +60,7 @@ func (f *follower) once(ctx context.Context) error {
 	options.Raw = &metav1.ListOptions{ResourceVersion: list.GetResourceVersion()}
 	events, err := f.cluster.Client.Watch(ctx, k.list(), options)
 	if err != nil {
-		return fmt.Errorf("watching the objects of kind %s: %w", k.name, err)
+		return fmt.Errorf("watching the objects of kind %s: %w", k.gvk.Kind, err)
 	}
 	defer events.Stop()
 	for {
@@ -75,7 +75,7 @@ func (f *follower) once(ctx context.Context) error {
 			if !ok {
 				return errors.New("the cluster sent something that is no object")
 			}
-			if f.query.name == "" || object.GetName() == f.query.name {
+			if f.query.wants(k, object) {
 				f.show(k, object, event.Type == watch.Deleted)
 			}
 		}
@@ -87,18 +87,20 @@ func (f *follower) begin(k kind, items []client.Object) {
 	if f.table != nil {
 		return
 	}
-	rows := [][]string{k.header(f.query.all)}
+	rows := [][]string{k.header(f.query.columns())}
 	for _, item := range items {
-		rows = append(rows, k.row(item, f.query.all, false))
+		rows = append(rows, k.row(item, f.query.columns()))
 	}
 	f.table = newTable(f.say, rows)
-	f.table.print(rows[0])
+	if !f.query.bare {
+		f.table.header(rows[0])
+	}
 }
 
 // show prints the object's row if it is not what was printed last.
 func (f *follower) show(k kind, object client.Object, deleted bool) {
 	key := client.ObjectKeyFromObject(object)
-	row := k.row(object, f.query.all, false)
+	row := k.row(object, f.query.columns())
 	if deleted {
 		row[len(row)-2], row[len(row)-1] = "-", "deleted"
 		delete(f.shown, key)
