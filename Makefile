@@ -8,16 +8,20 @@ LOCAL_GOFLAGS := -buildvcs=false
 
 BIN     := $(CURDIR)/bin
 NAME    ?= demo
+# What `make bench` measures.
+N         ?= 100
+SCENARIOS ?= a,b,c,d,e,f,g,h
+IDLE      ?= 1m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # What the local cluster needs, what the images are assembled with, and what the tests run against.
 PACKAGES := ca-certificates conntrack containernetworking-plugins curl git iproute2 kmod mount nftables procps runc util-linux
-TEST_PACKAGES := postgresql-15 redis-server
+TEST_PACKAGES := gnupg openssh-client postgresql-15 redis-server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test down build tools deps test-deps unit e2e bench generate verify lint
+.PHONY: help demo test test-faults down build tools deps test-deps unit e2e bench generate verify lint
 
 help: ## show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: deps build tools ## start a cluster, install Peyk, deliver the sample application (root, Debian 12)
 	$(BIN)/demo --name $(NAME) --bin $(BIN) --root $(CURDIR)
@@ -27,16 +31,20 @@ down: ## remove everything that `make demo` made
 
 test: deps test-deps build tools verify unit e2e ## run every test, end-to-end included (root, Debian 12)
 
+test-faults: deps test-deps build tools ## run the fault tests at full length: kills, crashes, 5 000 objects, 20 000 files
+	PEYK_FAULTS=full go test -count=1 -timeout 80m -v ./test/faults ./internal/git
+
 build: ## build peyk, peyk-local and its programs into bin/
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/peyk ./cmd/peyk
 	go build -o $(BIN)/demo ./test/demo
 	GOFLAGS=$(LOCAL_GOFLAGS) sh local/build.sh $(BIN)
 
-tools: ## build the stock kubectl and helm of the pinned releases into bin/
+tools: ## build the stock kubectl, helm and flux of the pinned releases into bin/
 	@v=$$(go list -m -f '{{.Version}}' helm.sh/helm/v4); set -x; \
 	go build -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=$$v" -o $(BIN)/helm helm.sh/helm/v4/cmd/helm
 	@cd local; export GOFLAGS=$(LOCAL_GOFLAGS); v=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes); set -x; \
 	go build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$$v -X k8s.io/client-go/pkg/version.gitVersion=$$v" -o $(BIN)/kubectl k8s.io/kubernetes/cmd/kubectl
+	sh test/flux/client/build.sh $(BIN)
 
 deps: ## install the Debian packages that the local cluster needs
 	@$(call install,$(PACKAGES))
@@ -51,6 +59,9 @@ unit: ## run the tests of the three modules (root: those of peyk-local start nod
 
 e2e: ## run the demo and the tests on it, and check that nothing is left behind
 	go test -count=1 -timeout 25m ./test/e2e
+
+bench: build ## measure Peyk next to a bare client: N=100 (or N=100,1000) SCENARIOS=a,b,c,d,e,f,g,h IDLE=1m BENCHFLAGS=
+	go run ./test/bench --n "$(N)" --scenarios "$(SCENARIOS)" --idle "$(IDLE)" $(BENCHFLAGS)
 
 generate: ## write the generated files anew
 	go tool controller-gen object paths=./api/...
