@@ -15,7 +15,7 @@ IDLE      ?= 1m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # What the local cluster needs, what the images are assembled with, and what the tests run against.
 PACKAGES := ca-certificates conntrack containernetworking-plugins curl git iproute2 kmod mount nftables procps runc util-linux
-TEST_PACKAGES := gnupg openssh-client postgresql-15 redis-server
+TEST_PACKAGES := postgresql-15 redis-server
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-faults down build tools deps test-deps unit e2e bench generate verify lint

@@ -111,7 +111,11 @@ func testScheme(t *testing.T) *runtime.Scheme {
 
 var definitions sync.Once
 
-func newRig(t *testing.T, policy tenancy.Policy) *rig {
+// pitfall is a Secret that nobody can read: the request for it panics.
+const pitfall = "pitfall"
+
+// newRig starts the controller; change sets what the Deps of a test have beside the usual.
+func newRig(t *testing.T, policy tenancy.Policy, change ...func(*rig, *Deps)) *rig {
 	t.Helper()
 	definitions.Do(func() { define(t) })
 	r := &rig{t: t}
@@ -124,6 +128,9 @@ func newRig(t *testing.T, policy tenancy.Policy) *rig {
 	cfg := rest.CopyConfig(plane.Config)
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return transport(func(req *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(req.URL.Path, "/secrets/"+pitfall) {
+				panic("somebody fell into the pit")
+			}
 			if req.Method != http.MethodGet && req.URL.Query().Get("dryRun") == "" {
 				r.calls.mu.Lock()
 				r.calls.list = append(r.calls.list, req.Method+" "+req.URL.Path)
@@ -149,10 +156,14 @@ func newRig(t *testing.T, policy tenancy.Policy) *rig {
 	clusters := apply.NewClusters(engine)
 	must(t, mgr.Add(engine))
 	must(t, mgr.Add(clusters))
-	must(t, Setup(mgr, Deps{
+	deps := Deps{
 		Engine: engine, Clusters: clusters, Clients: pool, Policy: policy, Events: &r.events, Concurrent: 2,
 		Sources: &source.Finder{Reader: mgr.GetClient(), Artifacts: r.artifacts, Policy: policy},
-	}))
+	}
+	for _, c := range change {
+		c(r, &deps)
+	}
+	must(t, Setup(mgr, deps))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
