@@ -81,6 +81,9 @@ func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	before := obj.DeepCopyObject().(T)
 	notes := &notes{}
 	err := r.runPhases(withNotes(ctx, notes), obj)
+	if again := r.settlesDown(before, err); again > 0 {
+		return ctrl.Result{RequeueAfter: again}, nil
+	}
 	after := r.conclude(ctx, before, obj, err)
 	took := r.clock.Since(start)
 	r.publish(before, obj, notes, took, err)
@@ -89,6 +92,18 @@ func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 		return ctrl.Result{RequeueAfter: after}, nil
 	}
 	return ctrl.Result{RequeueAfter: after}, r.patchStatus(ctx, before, obj)
+}
+
+// settlingDown is how long a new object may wait for others, which are often made together with it, before that is said.
+const settlingDown = 2 * time.Second
+
+// settlesDown returns when to look again at an object that was just made and waits for something, or 0. To say so would
+// cost a write for each of a thousand objects that are made at once, and be wrong a moment later.
+func (r *Runner[T]) settlesDown(obj T, err error) time.Duration {
+	if err == nil || asError(err).meaning != wait || len(obj.GetConditions()) > 0 {
+		return 0
+	}
+	return settlingDown - r.clock.Since(obj.GetCreationTimestamp().Time)
 }
 
 // runPhases makes the pass. A panic in a phase is that object's failure, not the process's.

@@ -208,3 +208,32 @@ func TestDeletion(t *testing.T) {
 		t.Error("want the object gone after its finalizer ran")
 	}
 }
+
+// What a new object waits for is often made together with it: nothing is said before it had time to come.
+func TestANewObjectMayWaitInSilence(t *testing.T) {
+	b := newBench(t, func(context.Context) error { return Wait("DependencyNotReady", "x is not ready", time.Minute) }, nil)
+	pack := &packv1.Pack{}
+	if err := b.client.Get(t.Context(), client.ObjectKey{Namespace: "b", Name: "a"}, pack); err != nil {
+		t.Fatal(err)
+	}
+	recreate := func(made time.Time) {
+		t.Helper()
+		pack.CreationTimestamp = metav1.NewTime(made)
+		if err := b.client.Update(t.Context(), pack); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recreate(time.Now())
+	result, now := b.pass(t)
+	if result.RequeueAfter <= 0 || result.RequeueAfter > settlingDown {
+		t.Errorf("the next look is after %s, want at most %s", result.RequeueAfter, settlingDown)
+	}
+	if len(now.Status.Conditions) != 0 || len(b.events) != 0 {
+		t.Errorf("conditions %v and events %v, want none", now.Status.Conditions, b.events)
+	}
+	pack = now
+	recreate(time.Now().Add(-time.Minute))
+	if _, now = b.pass(t); states(now)["Ready"] != "False DependencyNotReady" {
+		t.Errorf("conditions %v, want that it waits", states(now))
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
+	"golang.org/x/sync/errgroup"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -157,6 +158,7 @@ func (h *Receiver) notify(ctx context.Context, obj *notificationv1.Receiver, hoo
 		return err
 	}
 	var failed []error
+	var chosen []*metav1.PartialObjectMetadata
 	for i, ref := range obj.Spec.Resources {
 		targets, err := h.targets(ctx, obj.Namespace, ref.CrossNamespaceObjectReference, filters.Has(i))
 		if err != nil {
@@ -169,12 +171,28 @@ func (h *Receiver) notify(ctx context.Context, obj *notificationv1.Receiver, hoo
 					continue
 				}
 			}
-			err := h.Client.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("peyk"))
-			if err != nil {
-				failed = append(failed, fmt.Errorf("annotating %s %s/%s: %w", ref.Kind, target.Namespace, target.Name, err))
-			}
+			chosen = append(chosen, target)
 		}
 	}
+	return errors.Join(append(failed, h.annotate(ctx, chosen, patch))...)
+}
+
+// annotate patches the targets, several at a time: the sender of the webhook waits for it.
+func (h *Receiver) annotate(ctx context.Context, targets []*metav1.PartialObjectMetadata, patch []byte) error {
+	const atOnce = 16
+	failed := make([]error, len(targets))
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i, target := range targets {
+		group.Go(func() error {
+			err := h.Client.Patch(ctx, target, client.RawPatch(types.MergePatchType, patch), client.FieldOwner("peyk"))
+			if err != nil {
+				failed[i] = fmt.Errorf("annotating %s %s/%s: %w", target.Kind, target.Namespace, target.Name, err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait()
 	return errors.Join(failed...)
 }
 
