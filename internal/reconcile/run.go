@@ -34,7 +34,8 @@ type Runner[T Object] struct {
 
 	mu       sync.Mutex
 	failures map[types.NamespacedName]int
-	written  map[types.NamespacedName]write // that the cache has not shown yet
+	written  map[types.NamespacedName]write  // that the cache has not shown yet
+	untold   map[types.NamespacedName][]note // of passes that were not written to the status
 }
 
 // Options are what every Runner of a process shares.
@@ -52,7 +53,7 @@ func NewRunner[T Object](kind Kind[T], o Options) *Runner[T] {
 	}
 	return &Runner[T]{
 		kind: kind, client: o.Client, events: o.Events, metrics: o.Metrics, clock: o.Clock,
-		owner: "peyk", failures: map[types.NamespacedName]int{}, written: map[types.NamespacedName]write{},
+		owner: "peyk", failures: map[types.NamespacedName]int{}, written: map[types.NamespacedName]write{}, untold: map[types.NamespacedName][]note{},
 	}
 }
 
@@ -63,6 +64,7 @@ func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	if err := r.client.Get(ctx, req.NamespacedName, obj); err != nil {
 		r.forget(req.NamespacedName)
 		r.forgetWritten(req.NamespacedName)
+		r.takeUntold(req.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if r.outdated(obj) {
@@ -84,13 +86,15 @@ func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	if again := r.settlesDown(before, err); again > 0 {
 		return ctrl.Result{RequeueAfter: again}, nil
 	}
+	notes.list = append(r.takeUntold(req.NamespacedName), notes.list...)
 	after := r.conclude(ctx, before, obj, err)
 	took := r.clock.Since(start)
-	r.publish(before, obj, notes, took, err)
 	r.metrics.observe(r.kind.Name, obj, took)
 	if err != nil && asError(err).unsaid {
+		r.keepUntold(req.NamespacedName, notes.list)
 		return ctrl.Result{RequeueAfter: after}, nil
 	}
+	r.publish(before, obj, notes, took, err)
 	return ctrl.Result{RequeueAfter: after}, r.patchStatus(ctx, before, obj)
 }
 
@@ -266,6 +270,24 @@ func (r *Runner[T]) patchStatus(ctx context.Context, before, obj T) error {
 		r.wrote(obj)
 	}
 	return nil
+}
+
+// takeUntold returns the notes of the passes before this one that nobody was told yet.
+func (r *Runner[T]) takeUntold(key types.NamespacedName) []note {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	untold := r.untold[key]
+	delete(r.untold, key)
+	return untold
+}
+
+func (r *Runner[T]) keepUntold(key types.NamespacedName, list []note) {
+	if len(list) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.untold[key] = list
 }
 
 func (r *Runner[T]) fail(key types.NamespacedName) int {

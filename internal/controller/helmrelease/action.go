@@ -106,7 +106,7 @@ func (p *pass) start(ctx context.Context, next action) *job.Job {
 	waitCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	out := &outcome{log: &helm.Log{}, attempt: attempt{
 		action: next, generation: p.obj.Generation, inputs: p.inputs(), chart: p.chart, config: p.config,
-		ociDigest: p.ociDigest, cancel: cancel,
+		ociDigest: p.ociDigest, cancel: cancel, begun: p.clock.Now(),
 	}}
 	request := helm.Request{
 		Namespace: p.obj.GetReleaseNamespace(), Name: p.releaseName(), Storage: p.obj.GetStorageNamespace(),
@@ -158,6 +158,9 @@ func (p *pass) takeOutcome(ctx context.Context) error {
 	if current == nil {
 		return nil
 	}
+	if a := p.memo.running; a != nil && a.unsaid != nil {
+		p.obj.Status = *a.unsaid.DeepCopy()
+	}
 	if !p.jobs.Take(p.key, current) {
 		if running := p.memo.running; running != nil {
 			if why := p.superseded(ctx, running); why != "" {
@@ -185,9 +188,19 @@ func (p *pass) superseded(ctx context.Context, running *attempt) string {
 	return ""
 }
 
+// quietly is how long an action is not written to the status: most are over by then.
+const quietly = 2 * time.Second
+
 // progress parks the HelmRelease until the action is over.
 func (p *pass) progress(running action) error {
 	message := fmt.Sprintf("Running '%s' action with timeout of %s", running.name(), running.timeout(p.obj))
+	if a := p.memo.running; a != nil {
+		if left := quietly - p.clock.Since(a.begun); left > 0 {
+			a.unsaid = p.obj.Status.DeepCopy()
+			return reconcile.ProgressUnsaid(message, left)
+		}
+		a.unsaid = nil
+	}
 	err := reconcile.Progress(message, time.Minute)
 	if running.kind() == releasing {
 		return err

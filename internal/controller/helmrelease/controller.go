@@ -159,6 +159,9 @@ type attempt struct {
 	config     string // digest of the values
 	ociDigest  string
 	cancel     context.CancelCauseFunc
+	begun      time.Time
+	// unsaid is the status as it was when the HelmRelease was parked without a write.
+	unsaid *v2.HelmReleaseStatus
 }
 
 // memo returns what is known of a HelmRelease. Passes over one HelmRelease do not overlap, so it needs no lock.

@@ -50,6 +50,7 @@ func (p *pass) applyTemplate(ctx context.Context) error {
 	if err := p.client.Get(ctx, key, existing); client.IgnoreNotFound(err) != nil {
 		return reconcile.Failf(v2.ArtifactFailedReason, "reading HelmChart %s: %w", key, err)
 	}
+	p.obj.Status.HelmChart = key.String()
 	state := fmt.Sprintf("%s@%s/%d", text, existing.UID, existing.Generation)
 	if existing.UID != "" && p.memo.template == state {
 		return nil
@@ -59,7 +60,6 @@ func (p *pass) applyTemplate(ctx context.Context) error {
 		return reconcile.Failf(v2.ArtifactFailedReason, "applying HelmChart %s: %w", key, err)
 	}
 	p.memo.template = fmt.Sprintf("%s@%s/%d", text, applied.GetUID(), applied.GetGeneration())
-	p.obj.Status.HelmChart = key.String()
 	return nil
 }
 
@@ -72,9 +72,16 @@ func (p *pass) applyChart(ctx context.Context, wanted *unstructured.Unstructured
 	return applied, err
 }
 
-// deleteTemplate deletes the HelmChart that was made for a HelmRelease.
+// deleteTemplate deletes the HelmChart that was made for a HelmRelease, also when a kill kept that from its status.
 func (c *Controller) deleteTemplate(ctx context.Context, obj *v2.HelmRelease) error {
 	namespace, name := obj.Status.GetHelmChart()
+	if name == "" && !obj.HasChartRef() && obj.Spec.Chart != nil {
+		key := chartKey(obj)
+		if c.Policy.CheckRef(obj.Namespace, key.Namespace, "spec.chart") != nil {
+			return nil // it was never made
+		}
+		namespace, name = key.Namespace, key.Name
+	}
 	if name == "" {
 		return nil
 	}
