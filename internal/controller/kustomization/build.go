@@ -10,6 +10,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/apply"
 	"github.com/peyk/peyk/internal/decrypt"
@@ -46,7 +47,7 @@ func (p *pass) build(ctx context.Context) error {
 }
 
 // render builds the objects from a tree, and completes what is known of the build.
-func (p *pass) render(_ context.Context, from built) ([]kustomize.Object, error) {
+func (p *pass) render(ctx context.Context, from built) ([]kustomize.Object, error) {
 	spec := p.obj.Spec
 	request := kustomize.Request{
 		Root: from.dir, Path: spec.Path, Namespace: spec.TargetNamespace,
@@ -62,8 +63,10 @@ func (p *pass) render(_ context.Context, from built) ([]kustomize.Object, error)
 	if keys := p.inputs.values.keys; keys != nil {
 		request.Opener = &decrypt.Opener{Keys: keys, IgnoreMAC: p.obj.Annotations[decrypt.MACAnnotation] == decrypt.MACIgnored}
 	}
-	result, err := kustomize.Build(request)
-	if request.Opener != nil {
+	ctx, cancel := context.WithTimeout(ctx, p.obj.GetTimeout())
+	defer cancel()
+	result, err := p.builds.run(ctx, client.ObjectKeyFromObject(p.obj), request)
+	if request.Opener != nil && !errors.Is(err, errOverrun) {
 		p.inputs.values.secrets = append(p.inputs.values.secrets, request.Opener.Secrets()...)
 	}
 	if err != nil {

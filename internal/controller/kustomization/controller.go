@@ -52,6 +52,7 @@ type Controller struct {
 	reader   client.Reader // cached; of ConfigMaps and Secrets, only their metadata
 	direct   client.Reader // for ConfigMaps and Secrets, of which no copy is kept
 	clock    clock.PassiveClock
+	builds   *buildRunner
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
@@ -62,7 +63,7 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	c := &Controller{
 		clusters: d.Clusters, clients: d.Clients, sources: d.Sources, policy: d.Policy, ageKeys: d.SOPSAgeSecret,
 		reader: mgr.GetCache(), direct: mgr.GetAPIReader(), clock: clock.RealClock{},
-		memos: map[types.NamespacedName]memo{},
+		builds: newBuildRunner(clock.RealClock{}), memos: map[types.NamespacedName]memo{},
 	}
 	if err := index(mgr, d.SOPSAgeSecret); err != nil {
 		return fmt.Errorf("indexing Kustomizations: %w", err)

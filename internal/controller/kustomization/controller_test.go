@@ -3,6 +3,7 @@ package kustomization
 import (
 	"strings"
 	"testing"
+	"time"
 
 	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
@@ -15,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/peyk/peyk/internal/apply"
+	"github.com/peyk/peyk/internal/reconcile"
 )
 
 func kustomization(name string, change func(*ksv1.KustomizationSpec)) *ksv1.Kustomization {
@@ -87,6 +89,30 @@ func TestACircleOfDependenciesIsNamed(t *testing.T) {
 		err := (&pass{Controller: c, obj: &obj}).checkCycle(t.Context())
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+	}
+}
+
+func TestWhenWhatFailedIsTriedAgain(t *testing.T) {
+	retry := (&Controller{}).kind().Retry
+	for name, tc := range map[string]struct {
+		interval, retryInterval time.Duration
+		failures                int
+		want                    time.Duration
+	}{
+		"the retry interval, each time":    {time.Hour, 2 * time.Hour, 7, 2 * time.Hour},
+		"the retry interval, at once":      {time.Hour, time.Second, 1, time.Second},
+		"by default first after a moment":  {time.Hour, 0, 1, reconcile.Backoff(1)},
+		"by default never beyond interval": {time.Minute, 0, 100, time.Minute},
+	} {
+		obj := kustomization("x", func(s *ksv1.KustomizationSpec) {
+			s.Interval.Duration = tc.interval
+			if tc.retryInterval != 0 {
+				s.RetryInterval = &metav1.Duration{Duration: tc.retryInterval}
+			}
+		})
+		if got := retry(obj, tc.failures); got != tc.want {
+			t.Errorf("%s: got %s, want %s", name, got, tc.want)
 		}
 	}
 }

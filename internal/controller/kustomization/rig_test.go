@@ -262,13 +262,18 @@ func (r *rig) push(kind, revision string, files map[string]string) {
 			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 				return err
 			}
-			if err := os.WriteFile(file, []byte(strings.ReplaceAll(content, "NS", r.ns)), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(r.inNamespace(content)), 0o600); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	must(r.t, err)
+}
+
+// inNamespace puts the namespace of the test into a manifest. What is encrypted may have the letters NS in it too.
+func (r *rig) inNamespace(manifest string) string {
+	return strings.ReplaceAll(manifest, "namespace: NS", "namespace: "+r.ns)
 }
 
 // follow makes a Kustomization of the source.
