@@ -1,7 +1,11 @@
 package apply
 
 import (
+	"context"
 	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,5 +176,22 @@ func TestConflictErrorNamesBoth(t *testing.T) {
 	var err error = &ConflictError{ObjectID{"base", "web", "apps", "Deployment"}, Owner{"Kustomization", "a", "b"}}
 	if _, ok := errors.AsType[*ConflictError](err); !ok || err.Error() != "Deployment/base/web belongs to Kustomization/a/b: remove it from one of the two" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A defect that one object brings to light is that object's failure.
+func TestAPanicIsOneObjectsFailure(t *testing.T) {
+	e := New(nil, slog.New(slog.DiscardHandler))
+	items := []*item{{change: Change{ID: ObjectID{Kind: "Good", Name: "a"}}}, {change: Change{ID: ObjectID{Kind: "Bad", Name: "b"}}}}
+	var done atomic.Int32
+	err := e.each(t.Context(), items, func(_ context.Context, it *item) error {
+		if it.change.ID.Kind == "Bad" {
+			panic("a defect")
+		}
+		done.Add(1)
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "Bad") || done.Load() != 1 {
+		t.Errorf("error %v after %d good objects, want one that names the bad one", err, done.Load())
 	}
 }

@@ -67,7 +67,7 @@ func (e *Engine) delete(ctx context.Context, client *kube.Client, victims []vict
 		group.Go(func() error {
 			e.slots <- struct{}{}
 			defer func() { <-e.slots }()
-			errs[i] = client.Delete(ctx, v.GVK(), v.Namespace, v.Name, v.uid)
+			errs[i] = e.guarded(v.ObjectID, func() error { return client.Delete(ctx, v.GVK(), v.Namespace, v.Name, v.uid) })
 			return nil
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -142,12 +143,23 @@ func (e *Engine) each(ctx context.Context, items []*item, f func(context.Context
 		group.Go(func() error {
 			e.slots <- struct{}{}
 			defer func() { <-e.slots }()
-			errs[i] = f(ctx, it)
+			errs[i] = e.guarded(it.change.ID, func() error { return f(ctx, it) })
 			return nil
 		})
 	}
 	_ = group.Wait()
 	return errors.Join(errs...)
+}
+
+// guarded makes a panic the failure of one object, not the process's.
+func (e *Engine) guarded(id ObjectID, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("working on an object panicked", "object", id.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s: Peyk panicked; the stack is in its log", id)
+		}
+	}()
+	return f()
 }
 
 // check dry-runs one object. An object that the dry run leaves as it is is settled by that.
