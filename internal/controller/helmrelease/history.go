@@ -63,7 +63,7 @@ func (p *pass) refresh(o helm.Observed, action v2.ReleaseAction) bool {
 		action = was.Action
 	}
 	is := snapshot(o, action, was.OCIDigest)
-	is.TestHooks = was.TestHooks
+	is.TestHooks, is.ConfigDigest = was.TestHooks, was.ConfigDigest
 	p.obj.Status.History[i] = is
 	return true
 }

@@ -54,6 +54,10 @@ func (p *pass) recordRelease(ctx context.Context, out *outcome, action v2.Releas
 	status := &p.obj.Status
 	status.LastAttemptedReleaseActionDuration = &metav1.Duration{Duration: out.took}
 	p.recordNew(out.writes, action, out.ociDigest)
+	if current := status.History.Latest(); current != nil && len(out.writes) > 0 && action == v2.ReleaseActionUpgrade && p.obj.GetUpgrade().PreserveValues {
+		// The revision has more values than were wanted: held against them, it would be upgraded without end.
+		current.ConfigDigest = out.config
+	}
 	p.recordInventory(out)
 	if out.err == nil {
 		p.released(ctx, out, action)

@@ -73,6 +73,7 @@ func (p *pass) recordTests(o helm.Observed) {
 	i := p.indexOf(o)
 	was := p.obj.Status.History[i]
 	is := snapshot(o, was.Action, was.OCIDigest)
+	is.ConfigDigest = was.ConfigDigest
 	var request helm.Request
 	test{}.request(p, &request)
 	hooks := map[string]*v2.TestHookStatus{}
