@@ -20,6 +20,6 @@ build containerd ./cmd/containerd
 build containerd-shim-runc-v2 github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 build coredns ./cmd/coredns
 build pause ./cmd/pause
-# A module of its own, for its pins and ours do not agree. It is an S3 server for the tests.
+# A module of its own, for its pins and ours do not agree. It is the S3 server beside the cluster, and that of the tests.
 cd s3
 build versitygw github.com/versity/versitygw/cmd/versitygw

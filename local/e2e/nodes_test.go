@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/peyk/peyk/local/internal/process"
 )
 
 // probeImage names a registry that does not exist: nodes pull everything from the cluster's own.
@@ -49,12 +52,13 @@ func TestNodes(t *testing.T) {
 	})
 	t.Run("the host is out of reach and unchanged", func(t *testing.T) { testIsolation(t, c, before) })
 	t.Run("services beside the cluster", func(t *testing.T) {
-		for _, u := range []string{"http://git.peyk-local.svc/healthz", "http://registry.peyk-local.svc/v2/"} {
+		for _, u := range []string{"http://git.peyk-local.svc/healthz", "http://registry.peyk-local.svc/v2/", "http://s3.peyk-local.svc/"} {
 			if got := c.ask(t, "two", "/fetch?url="+url.QueryEscape(u)); strings.Contains(got, "dial") || strings.Contains(got, "lookup") {
 				t.Errorf("%s: %s", u, got)
 			}
 		}
 	})
+	t.Run("object store", func(t *testing.T) { testObjects(ctx, t, c) })
 	t.Run("logs", func(t *testing.T) {
 		data, err := c.client.CoreV1().Pods("default").GetLogs("one", &corev1.PodLogOptions{}).DoRaw(ctx)
 		if err != nil || !strings.Contains(string(data), "probe is serving") {
@@ -106,4 +110,36 @@ func TestDownAfterKill(t *testing.T) {
 	}
 	other.mustRun(t, "down")
 	look(t).mustEqual(t, before)
+}
+
+// TestDownAfterPartsDie kills every part but the supervisor, which starts them anew, and takes the cluster down meanwhile.
+func TestDownAfterPartsDie(t *testing.T) {
+	needRoot(t)
+	before := look(t)
+	i := newInstance(t, "killed")
+	i.up(t)
+	owned := membersOf(t, i)
+	parts, err := process.Find(i.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := map[string]bool{}
+	for _, p := range parts {
+		if p.Component == "supervisor" {
+			continue
+		}
+		if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+			t.Fatal(err)
+		}
+		killed[p.Component] = true
+	}
+	for _, want := range []string{"control-plane", "node-1", "node-1/containerd", "node-1/kubelet", "s3"} {
+		if !killed[want] {
+			t.Errorf("there was no %s to kill among %v", want, killed)
+		}
+	}
+	i.mustRun(t, "down")
+	i.mustBeGone(t)
+	look(t).mustEqual(t, before)
+	mustNotExist(t, owned)
 }

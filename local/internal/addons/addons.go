@@ -43,6 +43,8 @@ type Config struct {
 	Edge, EdgeController string
 	// Provisioner is the provisioner of the default storage class.
 	Provisioner string
+	// S3 says whether an object store is beside the cluster.
+	S3 bool
 }
 
 // service is a service beside the cluster.
@@ -103,11 +105,7 @@ func render(c Config) ([]*unstructured.Unstructured, error) {
 		"Provisioner":    c.Provisioner,
 		"Edge":           c.Edge,
 		"EdgeController": c.EdgeController,
-		"Services": []service{
-			{"git", []port{{"http", 80, cluster.HubGitPort}}},
-			{"registry", []port{{"http", 80, cluster.HubRegistryPort}}},
-			{"edge", []port{{"http", 80, cluster.HubHTTPPort}, {"https", 443, cluster.HubHTTPSPort}}},
-		},
+		"Services":       services(c),
 	}
 	files, err := fs.Glob(manifests, "manifests/*.yaml")
 	if err != nil {
@@ -128,6 +126,19 @@ func render(c Config) ([]*unstructured.Unstructured, error) {
 		}
 	}
 	return objects, nil
+}
+
+// services are those beside the cluster.
+func services(c Config) []service {
+	all := []service{
+		{"git", []port{{"http", 80, cluster.HubGitPort}}},
+		{"registry", []port{{"http", 80, cluster.HubRegistryPort}}},
+		{"edge", []port{{"http", 80, cluster.HubHTTPPort}, {"https", 443, cluster.HubHTTPSPort}}},
+	}
+	if c.S3 {
+		all = append(all, service{"s3", []port{{"http", 80, cluster.HubS3Port}}})
+	}
+	return all
 }
 
 func decode(objects []*unstructured.Unstructured, text io.Reader) ([]*unstructured.Unstructured, error) {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestRender(t *testing.T) {
-	objects, err := render(Config{Edge: "edge", EdgeController: "example/edge", Provisioner: "example/path"})
+	objects, err := render(Config{Edge: "edge", EdgeController: "example/edge", Provisioner: "example/path", S3: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,6 +28,7 @@ func TestRender(t *testing.T) {
 	for _, want := range []string{
 		"Deployment kube-system/coredns", "Service kube-system/kube-dns", "StorageClass /local-path", "IngressClass /edge",
 		"Namespace /peyk-local", "Service peyk-local/git", "EndpointSlice peyk-local/git", "EndpointSlice peyk-local/registry", "EndpointSlice peyk-local/edge",
+		"Service peyk-local/s3", "EndpointSlice peyk-local/s3",
 	} {
 		if !seen[want] {
 			t.Errorf("%s is missing in %v", want, seen)

@@ -24,8 +24,8 @@ const (
 
 const longHelp = `peyk-local runs a real Kubernetes on one Linux machine, without Docker: etcd, API server,
 controllers, scheduler, and nodes with containerd, kubelet and kube-proxy, each node in
-namespaces of its own. Beside it run a Git server, an image registry, volumes, and an edge
-that routes http://NAME.localhost to Ingresses. The network of the host is not touched.
+namespaces of its own. Beside it run a Git server, an image registry, an S3 server, volumes,
+and an edge that routes http://NAME.localhost to Ingresses. The network of the host is not touched.
 
 Exit codes: 0 done; 1 an error; 2 a wrong command line; 3 there is no such cluster.`
 

@@ -119,8 +119,10 @@ func printURLs(w io.Writer, s lifecycle.Status) {
 	line("API", s.URLs.API, in.API)
 	line("Git", s.URLs.Git, in.Git)
 	line("Registry", s.URLs.Registry, in.Registry)
+	line("S3", s.URLs.S3, in.S3)
 	line("Edge", s.URLs.HTTP, in.HTTP)
 	line("Edge (TLS)", s.URLs.HTTPS, in.HTTPS)
 	line("Git token", s.GitTokenFile, "")
+	line("S3 keys", s.S3CredentialsFile, "")
 	line("Kubeconfig", s.Kubeconfig, "")
 }

@@ -54,6 +54,9 @@ func (d Dir) MergedFile() string { return d.join("merged.json") }
 // GitTokenFile holds the administrator's token of the Git server.
 func (d Dir) GitTokenFile() string { return d.join("git-token") }
 
+// S3CredentialsFile holds the credentials of the object store, as clients of S3 read them.
+func (d Dir) S3CredentialsFile() string { return d.join("s3-credentials") }
+
 // PKI is the directory of keys, certificates and the components' kubeconfigs.
 func (d Dir) PKI() string { return d.join("pki") }
 
@@ -71,6 +74,9 @@ func (d Dir) Registry() string { return d.join("registry") }
 
 // Git is the directory of the Git server's repositories.
 func (d Dir) Git() string { return d.join("git") }
+
+// S3 is a directory of the object store: "buckets", or "metadata" of what is in them.
+func (d Dir) S3(part string) string { return d.join("s3", part) }
 
 // Volumes is the directory of the volumes of the default storage class.
 func (d Dir) Volumes() string { return d.join("volumes") }

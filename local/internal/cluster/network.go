@@ -26,6 +26,7 @@ const (
 	HubAPIPort      = 6443
 	HubRegistryPort = 5000
 	HubGitPort      = 3000
+	HubS3Port       = 9000
 	HubHTTPPort     = 80
 	HubHTTPSPort    = 443
 )

@@ -25,8 +25,12 @@ type Spec struct {
 	Name             string `json:"name"`
 	Nodes            int    `json:"nodes"`
 	ControlPlaneOnly bool   `json:"controlPlaneOnly"`
+	WithoutS3        bool   `json:"withoutS3,omitempty"`
 	Ports            Ports  `json:"ports"`
 }
+
+// ServesS3 reports whether an object store belongs to the cluster.
+func (s Spec) ServesS3() bool { return !s.ControlPlaneOnly && !s.WithoutS3 }
 
 // Ports are the TCP ports on which the cluster is reached on the loopback address of the host. Zero means that the
 // service is not offered.
@@ -34,6 +38,7 @@ type Ports struct {
 	API      int `json:"api"`
 	Registry int `json:"registry,omitempty"`
 	Git      int `json:"git,omitempty"`
+	S3       int `json:"s3,omitempty"`
 	HTTP     int `json:"http,omitempty"`
 	HTTPS    int `json:"https,omitempty"`
 }

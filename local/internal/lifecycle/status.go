@@ -24,9 +24,11 @@ type Status struct {
 	Inside *URLs          `json:"inside,omitempty"`
 	Nodes  []cluster.Node `json:"nodes,omitempty"`
 	// GitTokenFile holds the administrator's token of the Git server.
-	GitTokenFile string         `json:"gitTokenFile,omitempty"`
-	Processes    []process.Info `json:"processes,omitempty"`
-	Steps        []cluster.Step `json:"steps,omitempty"`
+	GitTokenFile string `json:"gitTokenFile,omitempty"`
+	// S3CredentialsFile holds the credentials of the object store.
+	S3CredentialsFile string         `json:"s3CredentialsFile,omitempty"`
+	Processes         []process.Info `json:"processes,omitempty"`
+	Steps             []cluster.Step `json:"steps,omitempty"`
 	// Error is why the last start was given up.
 	Error string `json:"error,omitempty"`
 }
@@ -36,6 +38,7 @@ type URLs struct {
 	API      string `json:"api"`
 	Git      string `json:"git,omitempty"`
 	Registry string `json:"registry,omitempty"`
+	S3       string `json:"s3,omitempty"`
 	HTTP     string `json:"http,omitempty"`
 	HTTPS    string `json:"https,omitempty"`
 }
@@ -58,6 +61,11 @@ func Describe(dir cluster.Dir) (Status, error) {
 	if !spec.ControlPlaneOnly {
 		s.GitTokenFile = dir.GitTokenFile()
 		s.addServices(spec.Ports)
+	}
+	if spec.ServesS3() {
+		s.S3CredentialsFile = dir.S3CredentialsFile()
+		s.URLs.S3 = fmt.Sprintf("http://127.0.0.1:%d", spec.Ports.S3)
+		s.Inside.S3 = "http://s3.peyk-local.svc"
 	}
 	if s.Running, err = dir.Alive(); err != nil {
 		return s, err

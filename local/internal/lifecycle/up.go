@@ -74,7 +74,7 @@ func prepare(dir cluster.Dir, spec, before cluster.Spec, known bool) error {
 		err = process.KillAll(dir)
 	}
 	if err == nil {
-		spec.Ports, err = preflight.ChoosePorts(spec.Ports, before.Ports, spec.ControlPlaneOnly)
+		spec.Ports, err = preflight.ChoosePorts(spec, before.Ports)
 	}
 	if err == nil {
 		// What the last start left would be taken for this one's.

@@ -23,16 +23,20 @@ type portWish struct {
 
 // ChoosePorts finds free ports on the loopback address. Ports that the user asked for are taken or refused; others are kept
 // from an earlier start where they are free still.
-func ChoosePorts(asked, before cluster.Ports, controlPlaneOnly bool) (cluster.Ports, error) {
+func ChoosePorts(spec cluster.Spec, before cluster.Ports) (cluster.Ports, error) {
 	var p cluster.Ports
+	asked := spec.Ports
 	wishes := []portWish{{"--api-port", asked.API, before.API, nil, &p.API}}
-	if !controlPlaneOnly {
+	if !spec.ControlPlaneOnly {
 		wishes = append(wishes,
 			portWish{"--registry-port", asked.Registry, before.Registry, []int{5000}, &p.Registry},
 			portWish{"--git-port", asked.Git, before.Git, []int{3000}, &p.Git},
 			portWish{"--http-port", asked.HTTP, before.HTTP, []int{80, 8080}, &p.HTTP},
 			portWish{"--https-port", asked.HTTPS, before.HTTPS, []int{443, 8443}, &p.HTTPS},
 		)
+	}
+	if spec.ServesS3() {
+		wishes = append(wishes, portWish{"--s3-port", asked.S3, before.S3, []int{9000}, &p.S3})
 	}
 	// Listeners stay open until all are chosen, so that no port is chosen twice.
 	var open []net.Listener

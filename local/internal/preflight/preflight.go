@@ -31,7 +31,7 @@ type Machine struct {
 	Root            func() bool
 	LookPath        func(program string) (string, error)
 	CNI             func() error
-	Programs        func(controlPlaneOnly bool) error
+	Programs        func(cluster.Spec) error
 	MissingCgroups  func() ([]string, error)
 	AvailableMemory func() (uint64, error)
 	// FileSystem returns the free bytes below an existing directory and the magic number of its file system (statfs(2)).
@@ -61,7 +61,7 @@ func (m Machine) Check(spec cluster.Spec, dir cluster.Dir) error {
 	if !spec.ControlPlaneOnly && !m.Root() {
 		return errors.New("nodes need root: run with sudo, or add --control-plane-only for a cluster without nodes")
 	}
-	errs := []error{m.Programs(spec.ControlPlaneOnly)}
+	errs := []error{m.Programs(spec)}
 	if !spec.ControlPlaneOnly {
 		errs = append(errs, m.checkPackages(), m.checkCgroups())
 	}

@@ -18,7 +18,7 @@ func good() Machine {
 		Root:            func() bool { return true },
 		LookPath:        func(string) (string, error) { return "/usr/bin/x", nil },
 		CNI:             func() error { return nil },
-		Programs:        func(bool) error { return nil },
+		Programs:        func(cluster.Spec) error { return nil },
 		MissingCgroups:  func() ([]string, error) { return nil, nil },
 		AvailableMemory: func() (uint64, error) { return 8 << 30, nil },
 		FileSystem:      func(string) (uint64, int64, error) { return 100 << 30, unix.EXT4_SUPER_MAGIC, nil },
@@ -50,7 +50,7 @@ func TestCheck(t *testing.T) {
 		{"overlay", nodes, func(m *Machine) {
 			m.FileSystem = func(string) (uint64, int64, error) { return 100 << 30, unix.OVERLAYFS_SUPER_MAGIC, nil }
 		}, []string{"overlayfs", "--state-dir"}},
-		{"not built", alone, func(m *Machine) { m.Programs = func(bool) error { return errors.New("run `make build`") } }, []string{"make build"}},
+		{"not built", alone, func(m *Machine) { m.Programs = func(cluster.Spec) error { return errors.New("run `make build`") } }, []string{"make build"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -77,25 +77,28 @@ func TestChoosePorts(t *testing.T) {
 	defer busy.Close()
 	taken := busy.Addr().(*net.TCPAddr).Port
 
-	if _, err := ChoosePorts(cluster.Ports{Git: taken}, cluster.Ports{}, false); err == nil || !strings.Contains(err.Error(), "--git-port") {
+	if _, err := ChoosePorts(cluster.Spec{Ports: cluster.Ports{Git: taken}}, cluster.Ports{}); err == nil || !strings.Contains(err.Error(), "--git-port") {
 		t.Errorf("a busy port: %v, want it to name --git-port", err)
 	}
-	p, err := ChoosePorts(cluster.Ports{}, cluster.Ports{Registry: taken}, false)
+	p, err := ChoosePorts(cluster.Spec{}, cluster.Ports{Registry: taken})
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := map[int]bool{0: true, taken: true}
-	for _, port := range []int{p.API, p.Registry, p.Git, p.HTTP, p.HTTPS} {
+	for _, port := range []int{p.API, p.Registry, p.Git, p.S3, p.HTTP, p.HTTPS} {
 		if seen[port] {
 			t.Errorf("%+v: %d is zero, busy, or given twice", p, port)
 		}
 		seen[port] = true
 	}
-	again, err := ChoosePorts(cluster.Ports{}, p, false)
+	again, err := ChoosePorts(cluster.Spec{}, p)
 	if err != nil || again != p {
 		t.Errorf("ports are not kept: %+v, %v, want %+v", again, err, p)
 	}
-	if alone, err := ChoosePorts(cluster.Ports{}, cluster.Ports{}, true); err != nil || alone.API == 0 || alone.Git != 0 {
+	if alone, err := ChoosePorts(cluster.Spec{ControlPlaneOnly: true}, cluster.Ports{}); err != nil || alone.API == 0 || alone.Git != 0 || alone.S3 != 0 {
 		t.Errorf("a control plane alone got %+v, %v", alone, err)
+	}
+	if without, err := ChoosePorts(cluster.Spec{WithoutS3: true}, cluster.Ports{}); err != nil || without.Git == 0 || without.S3 != 0 {
+		t.Errorf("a cluster without an object store got %+v, %v", without, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/peyk/peyk/local/internal/cluster"
 	"github.com/peyk/peyk/local/internal/node"
 )
 
@@ -21,6 +22,7 @@ const (
 	shimProgram       = "containerd-shim-runc-v2"
 	corednsProgram    = "coredns"
 	pauseProgram      = "pause"
+	s3Program         = "versitygw"
 )
 
 // Sibling returns the path of a program beside this one.
@@ -38,11 +40,14 @@ func Sibling(name string) (string, error) {
 	return path, nil
 }
 
-// CheckPrograms returns an error that names the mend when a program is missing that the control plane, or a node, needs.
-func CheckPrograms(controlPlaneOnly bool) error {
+// CheckPrograms returns an error that names the mend when a program is missing that the cluster of a wish needs.
+func CheckPrograms(spec cluster.Spec) error {
 	names := []string{kubeProgram}
-	if !controlPlaneOnly {
+	if !spec.ControlPlaneOnly {
 		names = append(names, containerdProgram, shimProgram, corednsProgram, pauseProgram)
+	}
+	if spec.ServesS3() {
+		names = append(names, s3Program)
 	}
 	for _, n := range names {
 		if _, err := Sibling(n); err != nil {

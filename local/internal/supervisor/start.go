@@ -38,6 +38,9 @@ func (s *supervisor) start(ctx context.Context) error {
 	boot, bootCtx := errgroup.WithContext(ctx)
 	boot.Go(func() error { return s.serveRegistry(bootCtx) })
 	boot.Go(func() error { return s.serveGit() })
+	if s.spec.ServesS3() {
+		boot.Go(func() error { return s.serveObjects(bootCtx) })
+	}
 	boot.Go(func() error {
 		if err := s.waitAPI(bootCtx); err != nil {
 			return err
@@ -92,6 +95,7 @@ func (s *supervisor) serveCluster(ctx context.Context) error {
 		Edge:           edgeClass,
 		EdgeController: edge.ControllerName,
 		Provisioner:    storage.DefaultProvisioner,
+		S3:             s.spec.ServesS3(),
 	}
 	if err := addons.Apply(ctx, config); err != nil {
 		return fmt.Errorf("applying the add-ons: %w", err)
