@@ -1,227 +1,20 @@
 package apply
 
 import (
-	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
-	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/util/workqueue"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/peyk/peyk/internal/kube"
-	"github.com/peyk/peyk/internal/testkit"
 )
-
-var plane *testkit.ControlPlane
-
-func TestMain(m *testing.M) {
-	os.Exit(testkit.Main(m, func(c *testkit.ControlPlane) { plane = c }))
-}
-
-// rig is an engine of its own, as after a restart of the process, with a count of what it asks of the API server.
-type rig struct {
-	*Engine
-	client   *kube.Client
-	user     *kube.Client // somebody else
-	queue    workqueue.TypedRateLimitingInterface[ctrl.Request]
-	requests atomic.Int64 // that are not watches or lists
-	writes   atomic.Int64 // that are not dry runs
-	quick    bool         // changes of admission are acted upon at once
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func newRig(t testing.TB) *rig {
-	t.Helper()
-	r := newClients(t)
-	r.start(t, r.client)
-	return r
-}
-
-// newClients is a rig without an engine.
-func newClients(t testing.TB) *rig {
-	t.Helper()
-	r := &rig{}
-	config := rest.CopyConfig(plane.Config)
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			if strings.Contains(req.URL.Path, "/api") && strings.Count(req.URL.Path, "/") > 4 && req.URL.Query().Get("watch") == "" {
-				r.requests.Add(1)
-				if req.Method != http.MethodGet && req.URL.Query().Get("dryRun") == "" {
-					r.writes.Add(1)
-				}
-			}
-			return next.RoundTrip(req)
-		})
-	})
-	r.client, r.user = clientOf(t, config), clientOf(t, plane.Config)
-	return r
-}
-
-// start starts the engine; own is what it watches with.
-func (r *rig) start(t testing.TB, own *kube.Client) {
-	t.Helper()
-	r.Engine = New(own, slog.New(slog.DiscardHandler), Kustomizations, Packs)
-	if r.quick {
-		r.settle, r.spread = 50*time.Millisecond, 50*time.Millisecond
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(cancel)
-	go func() { _ = r.Start(ctx) }()
-	r.queue = workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[ctrl.Request]())
-	if err := r.Events(Kustomizations.Kind).Start(ctx, r.queue); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// encoded returns base64 of data, or of the file that has it.
-func encoded(t *testing.T, data []byte, file string) string {
-	t.Helper()
-	if len(data) == 0 {
-		var err error
-		if data, err = os.ReadFile(file); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return base64.StdEncoding.EncodeToString(data)
-}
-
-// credentials returns those of the control plane as a kubeconfig has them.
-func credentials(t *testing.T) string {
-	t.Helper()
-	c := plane.Config
-	if c.BearerToken != "" {
-		return "token: " + c.BearerToken
-	}
-	return fmt.Sprintf("client-certificate-data: %s, client-key-data: %s", encoded(t, c.CertData, c.CertFile), encoded(t, c.KeyData, c.KeyFile))
-}
-
-func clientOf(t testing.TB, config *rest.Config) *kube.Client {
-	t.Helper()
-	pool, err := kube.NewPool(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := pool.For(kube.Identity{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return client
-}
-
-// namespace makes a name that no other test has.
-func namespace(t *testing.T) string {
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	return name[max(0, len(name)-60):]
-}
-
-func settings(ns, name, value string) string {
-	return fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: %s, namespace: %s}, data: {key: %q}}", name, ns, value)
-}
-
-func space(ns string) string {
-	return fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", ns)
-}
-
-func (r *rig) request(t *testing.T, owner Owner, texts ...string) Request {
-	t.Helper()
-	request := Request{Owner: owner, Client: r.client}
-	for _, text := range texts {
-		request.Objects = append(request.Objects, object(t, text))
-	}
-	return request
-}
-
-func (r *rig) mustApply(t *testing.T, request Request) *Result {
-	t.Helper()
-	result, err := r.Apply(t.Context(), request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return result
-}
-
-func actions(result *Result) map[string]Action {
-	got := map[string]Action{}
-	for _, c := range result.Changes {
-		got[c.ID.Kind+"/"+c.ID.Name] = c.Action
-	}
-	return got
-}
-
-func (r *rig) data(t *testing.T, ns, name string) (string, bool) {
-	t.Helper()
-	obj, err := r.user.Get(t.Context(), schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, ns, name)
-	if err != nil {
-		return "", false
-	}
-	value, _, _ := unstructured.NestedString(obj.Object, "data", "key")
-	return value, true
-}
-
-// eventually waits until f holds; the API server tells of changes by watches, which take a moment.
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !f() {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not so: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// woken waits until the engine asks for a pass over owner.
-func (r *rig) woken(t *testing.T, owner Owner) {
-	t.Helper()
-	want := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}}
-	got := make(chan ctrl.Request, 1)
-	go func() {
-		for {
-			req, down := r.queue.Get()
-			if down {
-				return
-			}
-			r.queue.Done(req)
-			if req == want {
-				got <- req
-				return
-			}
-		}
-	}()
-	select {
-	case <-got:
-	case <-time.After(20 * time.Second):
-		t.Fatalf("%s was not woken", owner)
-	}
-}
-
-// edit changes a ConfigMap as a person would.
-func (r *rig) edit(t *testing.T, ns, name, value string) {
-	t.Helper()
-	gvr := schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-	patch := fmt.Appendf(nil, `{"data":{"key":%q}}`, value)
-	if _, err := r.user.Dynamic.Resource(gvr).Namespace(ns).Patch(t.Context(), name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "kubectl-edit"}); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestApplyDoesOnlyWhatIsNeeded(t *testing.T) {
 	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "needed"}
@@ -294,9 +87,7 @@ func TestDriftWakesTheOwnerAndIsRepaired(t *testing.T) {
 		t.Errorf("value %q after the repair, want 1", value)
 	}
 
-	if err := r.user.Delete(t.Context(), schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, ns, "a", ""); err != nil {
-		t.Fatal(err)
-	}
+	r.delete(t, configMapKind, ns, "a")
 	eventually(t, "the deletion is seen", func() bool { return !r.InSync(owner) })
 	if got := actions(r.mustApply(t, request))["ConfigMap/a"]; got != Created {
 		t.Errorf("the deleted object was %s, want created", got)
@@ -348,16 +139,7 @@ func TestAStageIsAppliedWholeOrNotAtAll(t *testing.T) {
 func TestDefinitionsComeFirst(t *testing.T) {
 	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "definitions"}
 	r := newRig(t)
-	crd := `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.test.peyk.dev}
-spec:
-  group: test.peyk.dev
-  scope: Namespaced
-  names: {plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
-`
+	crd := definition("Widget")
 	widget := fmt.Sprintf("{apiVersion: test.peyk.dev/v1, kind: Widget, metadata: {name: w, namespace: %s}, size: 1}", ns)
 	got := actions(r.mustApply(t, r.request(t, owner, widget, space(ns), crd)))
 	if got["Widget/w"] != Created {
@@ -448,16 +230,7 @@ func TestForceRecreates(t *testing.T) {
 func TestHealthFollowsTheCluster(t *testing.T) {
 	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "health"}
 	r := newRig(t)
-	crd := `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: gizmos.test.peyk.dev}
-spec:
-  group: test.peyk.dev
-  scope: Namespaced
-  names: {plural: gizmos, singular: gizmo, kind: Gizmo, listKind: GizmoList}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
-`
+	crd := definition("Gizmo")
 	r.mustApply(t, r.request(t, owner, space(ns), crd, fmt.Sprintf("{apiVersion: test.peyk.dev/v1, kind: Gizmo, metadata: {name: g, namespace: %s}}", ns)))
 	becomes := func(status, message string) {
 		t.Helper()

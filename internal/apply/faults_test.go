@@ -71,9 +71,7 @@ func TestAWriteIsRefusedAfterTheStageWasChecked(t *testing.T) {
 	if there == 0 || len(result.Inventory) != there {
 		t.Errorf("inventory has %d entries, the cluster %d objects", len(result.Inventory), there)
 	}
-	if err := r.user.Delete(t.Context(), quotas, ns, "q", ""); err != nil {
-		t.Fatal(err)
-	}
+	r.delete(t, quotas, ns, "q")
 	before := r.writes.Load()
 	eventually(t, "the rest is applied", func() bool { _, err := r.Apply(t.Context(), request); return err == nil })
 	if n := int(r.writes.Load() - before); n > 6 {
@@ -114,9 +112,7 @@ func TestANamespaceThatTerminates(t *testing.T) {
 	r.mustApply(t, request)
 	r.patch(t, ns, "a", "setup", `{"metadata":{"finalizers":["example.com/hold"]}}`)
 	namespaces := schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
-	if err := r.user.Delete(t.Context(), namespaces, "", ns, ""); err != nil {
-		t.Fatal(err)
-	}
+	r.delete(t, namespaces, "", ns)
 	r.woken(t, owner)
 	request = r.request(t, owner, space(ns), settings(ns, "a", "2"), settings(ns, "b", "1"))
 	start := time.Now()
@@ -185,16 +181,9 @@ func tenant(t *testing.T, r *rig, config *rest.Config, ns, verbs string) *kube.C
 rules: [{apiGroups: [""], resources: [configmaps], verbs: [%s]}]}`, ns, verbs))
 	r.applyAs(t, "setup", fmt.Sprintf(`{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: tenant, namespace: %s},
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: tenant}, subjects: [{kind: ServiceAccount, name: tenant, namespace: %s}]}`, ns, ns))
-	pool, err := kube.NewPool(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := pool.For(kube.Identity{Namespace: ns, ServiceAccount: "tenant"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := clientFor(t, config, kube.Identity{Namespace: ns, ServiceAccount: "tenant"})
 	eventually(t, "the role is in force", func() bool {
-		_, err := client.Get(t.Context(), schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, ns, "kube-root-ca.crt")
+		_, err := client.Get(t.Context(), configMapKind, ns, "kube-root-ca.crt")
 		return err == nil
 	})
 	return client
@@ -282,14 +271,7 @@ clusters: [{name: c, cluster: {server: %q, certificate-authority-data: %s}}], us
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := kube.NewPool(plane.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	there, err := pool.For(kube.Identity{Kubeconfig: k})
-	if err != nil {
-		t.Fatal(err)
-	}
+	there := clientFor(t, plane.Config, kube.Identity{Kubeconfig: k})
 	clusters := NewClusters(r.Engine)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -395,9 +377,7 @@ func TestDriftInAWatchGapIsSeen(t *testing.T) {
 
 	gate.shut()
 	r.edit(t, ns, "changed", "by hand")
-	if err := r.user.Delete(t.Context(), schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, ns, "deleted", ""); err != nil {
-		t.Fatal(err)
-	}
+	r.delete(t, configMapKind, ns, "deleted")
 	time.AfterFunc(time.Second, gate.open) // shorter than requests are tried again
 	got := actions(r.mustApply(t, r.request(t, owner, space(ns), settings(ns, "changed", "1"), settings(ns, "deleted", "1"), settings(ns, "new", "1"))))
 	if got["ConfigMap/new"] != Created {
@@ -455,23 +435,12 @@ func (g *gate) wrap(next http.RoundTripper) http.RoundTripper {
 func TestADefinitionIsDeleted(t *testing.T) {
 	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "deleted"}
 	r := newRig(t)
-	crd := `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: doodads.test.peyk.dev}
-spec:
-  group: test.peyk.dev
-  scope: Namespaced
-  names: {plural: doodads, singular: doodad, kind: Doodad, listKind: DoodadList}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
-`
+	crd := definition("Doodad")
 	doodad := fmt.Sprintf("{apiVersion: test.peyk.dev/v1, kind: Doodad, metadata: {name: d, namespace: %s}, size: 1}", ns)
 	request := r.request(t, owner, space(ns), crd, doodad)
 	r.mustApply(t, request)
 	gvk := schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
-	if err := r.user.Delete(t.Context(), gvk, "", "doodads.test.peyk.dev", ""); err != nil {
-		t.Fatal(err)
-	}
+	r.delete(t, gvk, "", "doodads.test.peyk.dev")
 	r.woken(t, owner)
 	doodads := schema.GroupVersionResource{Group: "test.peyk.dev", Version: "v1", Resource: "doodads"}
 	resource := r.user.Dynamic.Resource(doodads).Namespace(ns)

@@ -167,7 +167,7 @@ func (e *Engine) seen(class Class, id ObjectID, l live) {
 	case e.drifted(l.owner, t):
 		e.wake(l.owner, t)
 	case !known || was.health != l.health || was.message != l.message:
-		e.wake(l.owner, nil)
+		e.wakeWaiting(l.owner, l.health)
 	}
 }
 

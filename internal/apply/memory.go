@@ -27,10 +27,11 @@ type past struct {
 	Objects []pastObject
 }
 
+// pastObject is what an object was applied as, and what it became. At what resource version is not written down: a cluster
+// that was restored from a backup begins again with lower ones, and what it shows would count as old for ever.
 type pastObject struct {
 	Entry         Entry
 	Desired, Live Hash
-	Version       string
 	Once, Foreign bool
 }
 
@@ -97,8 +98,7 @@ func (e *Engine) revive(owner Owner, o *owned) {
 	}
 	for _, object := range p.Objects {
 		o.objects[object.Entry.ObjectID] = &tracked{
-			entry: object.Entry, desired: object.Desired, live: object.Live, version: object.Version,
-			once: object.Once, foreign: object.Foreign,
+			entry: object.Entry, desired: object.Desired, live: object.Live, once: object.Once, foreign: object.Foreign,
 		}
 	}
 }
@@ -137,7 +137,7 @@ func (e *Engine) remembered() memory {
 			if t.shared || t.busy || t.done || t.desired == (Hash{}) {
 				continue
 			}
-			p.Objects = append(p.Objects, pastObject{t.entry, t.desired, t.live, t.version, t.once, t.foreign})
+			p.Objects = append(p.Objects, pastObject{t.entry, t.desired, t.live, t.once, t.foreign})
 		}
 		m.Owners[owner] = p
 	}

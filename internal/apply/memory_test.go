@@ -1,7 +1,10 @@
 package apply
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -57,6 +60,10 @@ func TestARestartThatRemembersAsksForNothing(t *testing.T) {
 			},
 			want: map[string]Action{"ConfigMap/a": Unchanged, "ConfigMap/b": Unchanged}, checks: true,
 		},
+		"the cluster was restored from a backup": {
+			between: func(t *testing.T, r *rig, ns, file string) { r.edit(t, ns, "b", "of the backup"); makeNewer(t, file) },
+			want:    map[string]Action{"ConfigMap/a": Unchanged, "ConfigMap/b": Configured}, checks: true,
+		},
 		"admission changed": {
 			between: func(t *testing.T, r *rig, ns, _ string) { webhook(t, r, ns) },
 			want:    map[string]Action{"ConfigMap/a": Configured, "ConfigMap/b": Configured}, checks: true,
@@ -88,6 +95,37 @@ func TestARestartThatRemembersAsksForNothing(t *testing.T) {
 				t.Errorf("%d owners are still only remembered", remembered)
 			}
 		})
+	}
+}
+
+// makeNewer gives what is written down a resource version that the cluster has not reached.
+func makeNewer(t *testing.T, file string) {
+	t.Helper()
+	var m struct {
+		Format            int
+		Admission, Rights Hash
+		Owners            map[Owner]struct {
+			User    string
+			Objects []struct {
+				Entry         Entry
+				Desired, Live Hash
+				Version       string
+				Once, Foreign bool
+			}
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = gob.NewDecoder(bytes.NewReader(text)).Decode(&m)
+	}
+	for _, p := range m.Owners {
+		for i := range p.Objects {
+			p.Objects[i].Version = "999999999999"
+		}
+	}
+	var out bytes.Buffer
+	if err := errors.Join(err, gob.NewEncoder(&out).Encode(m), os.WriteFile(file, out.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
 	}
 }
 

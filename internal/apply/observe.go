@@ -48,6 +48,17 @@ func (e *Engine) Observe(ctx context.Context, r Request) error {
 	return nil
 }
 
+// Doubt takes objects of owner, which Observe took as it found them, for drifted: Apply repairs them.
+func (e *Engine) Doubt(owner Owner, objects []*unstructured.Unstructured) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, obj := range objects {
+		if t := e.trackedBy(owner, IDOf(obj)); t != nil {
+			t.live, t.version = Hash{}, ""
+		}
+	}
+}
+
 // adopt tracks an object as it is now.
 func (e *Engine) adopt(owner Owner, class Class, it *item, obj *unstructured.Unstructured) {
 	l := e.observe(class, obj)

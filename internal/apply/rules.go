@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -49,8 +50,15 @@ func (b *ruleBook) set(owner Owner, r Rules) bool {
 	return true
 }
 
-// judge returns how an object of owner is.
-func (e *Engine) judge(owner Owner, u *unstructured.Unstructured) State {
+// judge returns how an object of owner is. A panic is the state of that object: it is met in a watch, where it would end
+// the process, and again after every restart.
+func (e *Engine) judge(owner Owner, u *unstructured.Unstructured) (state State) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.Error("judging an object panicked", "object", IDOf(u).String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			state = State{Health: HealthUnknown, Message: "Peyk panicked while it judged the object; the stack is in its log", Version: u.GetResourceVersion()}
+		}
+	}()
 	if rules, ok := e.rules.get(owner); ok {
 		if state, ok := rules.Of(u); ok {
 			return state

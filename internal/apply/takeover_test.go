@@ -10,45 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-
-	"github.com/peyk/peyk/internal/kube"
 )
-
-var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
-
-// with puts metadata into what settings or another one-line object says.
-func with(text, metadata string) string {
-	return strings.Replace(text, "metadata: {", "metadata: {"+metadata+", ", 1)
-}
-
-func (r *rig) get(t *testing.T, ns, name string) *unstructured.Unstructured {
-	t.Helper()
-	obj, err := r.user.Get(t.Context(), schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, ns, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return obj
-}
-
-func (r *rig) patch(t *testing.T, ns, name, manager, patch string) {
-	t.Helper()
-	_, err := r.user.Dynamic.Resource(configMaps).Namespace(ns).Patch(t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: manager})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (r *rig) applyAs(t testing.TB, manager, text string) {
-	t.Helper()
-	if _, _, err := r.user.Apply(t.Context(), object(t, text), kube.ApplyOptions{Manager: manager}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func value(obj *unstructured.Unstructured, path ...string) string {
-	v, _, _ := unstructured.NestedString(obj.Object, path...)
-	return v
-}
 
 func TestWhatKubectlAddedGoesAway(t *testing.T) {
 	const applied = `annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}"}`

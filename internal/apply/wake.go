@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
@@ -64,6 +65,23 @@ func (e *Engine) wake(owner Owner, t *tracked) {
 	delay := repairDelay(t.repairs)
 	t.notBefore = now.Add(delay)
 	q.AddAfter(request, delay)
+}
+
+// ahead is the priority of an owner that may be done with a look at it.
+const ahead = 1
+
+// wakeWaiting asks for a pass over an owner one of whose objects changed its health. When that is final, the pass comes
+// before those that have all of their work ahead: of a thousand owners that were made at once, the first would otherwise
+// be said to be ready when the last was applied. The lock is held.
+func (e *Engine) wakeWaiting(owner Owner, health Health) {
+	q, ok := e.queues.get(owner.Kind)
+	prioritized, can := q.(priorityqueue.PriorityQueue[ctrl.Request])
+	if !ok || !can || e.owned[owner] == nil || (health != HealthCurrent && health != HealthFailed) {
+		e.wake(owner, nil)
+		return
+	}
+	request := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: owner.Namespace, Name: owner.Name}}
+	prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: new(ahead)}, request)
 }
 
 // quiet is how long an object must stay as applied until earlier repairs are forgotten.

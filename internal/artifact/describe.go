@@ -6,6 +6,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// Is says whether is describes a.
+func (a *Artifact) Is(is *meta.Artifact) bool {
+	return is != nil && a.Digest == is.Digest && a.Revision == is.Revision
+}
+
 // Describe returns what the status of the artifact's object says of it, given what it said until now. An artifact that is
 // described already keeps its time, so that a store which was lost and filled again changes no status.
 func (a *Artifact) Describe(was *meta.Artifact) *meta.Artifact {

@@ -54,6 +54,13 @@ func (b *Board) Running(key types.NamespacedName) bool {
 	return current != nil && !current.ended
 }
 
+// Len returns how many objects have a job.
+func (b *Board) Len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.all)
+}
+
 // Current returns the job of an object, nil when there is none.
 func (b *Board) Current(key types.NamespacedName) *Job {
 	b.mu.Lock()

@@ -56,6 +56,8 @@ type ApplyOptions struct {
 	Manager string
 	// DryRun checks everything that the API server checks and writes nothing.
 	DryRun bool
+	// Strict makes fields that the kind does not have an error.
+	Strict bool
 	// Body is the object as JSON, when the caller has it already.
 	Body []byte
 }
@@ -71,12 +73,14 @@ func (c *Client) Apply(ctx context.Context, obj *unstructured.Unstructured, o Ap
 		}
 	}
 	request := func(mapping *meta.RESTMapping) *rest.Request {
-		r := c.rest.Patch(types.ApplyPatchType).
-			AbsPath(path(mapping, obj.GetNamespace(), obj.GetName())...).
+		r := at(c.rest.Patch(types.ApplyPatchType), mapping, obj.GetNamespace(), obj.GetName()).
 			Param("fieldManager", o.Manager).Param("force", "true").
 			Body(body)
 		if o.DryRun {
 			r = r.Param("dryRun", metav1.DryRunAll)
+		}
+		if o.Strict {
+			r = r.Param("fieldValidation", metav1.FieldValidationStrict)
 		}
 		return r
 	}
@@ -86,14 +90,13 @@ func (c *Client) Apply(ctx context.Context, obj *unstructured.Unstructured, o Ap
 	}
 	var code int
 	live, err := read(result.StatusCode(&code))
-	return live, code == http.StatusCreated, err
+	return live, code == http.StatusCreated, HideSecret(obj.GroupVersionKind().GroupKind(), err)
 }
 
 // Patch changes obj, which has to be in the cluster, by a JSON patch (RFC 6902).
 func (c *Client) Patch(ctx context.Context, obj *unstructured.Unstructured, patch []byte, manager string) (*unstructured.Unstructured, error) {
 	result, err := c.do(ctx, obj.GroupVersionKind(), func(mapping *meta.RESTMapping) *rest.Request {
-		return c.rest.Patch(types.JSONPatchType).
-			AbsPath(path(mapping, obj.GetNamespace(), obj.GetName())...).
+		return at(c.rest.Patch(types.JSONPatchType), mapping, obj.GetNamespace(), obj.GetName()).
 			Param("fieldManager", manager).Body(patch)
 	})
 	if err != nil {
@@ -105,7 +108,7 @@ func (c *Client) Patch(ctx context.Context, obj *unstructured.Unstructured, patc
 // Get returns the object, or an error that apierrors.IsNotFound knows.
 func (c *Client) Get(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string) (*unstructured.Unstructured, error) {
 	result, err := c.do(ctx, gvk, func(mapping *meta.RESTMapping) *rest.Request {
-		return c.rest.Get().AbsPath(path(mapping, namespace, name)...)
+		return at(c.rest.Get(), mapping, namespace, name)
 	})
 	if err != nil {
 		return nil, err
@@ -126,7 +129,7 @@ func (c *Client) Delete(ctx context.Context, gvk schema.GroupVersionKind, namesp
 		return fmt.Errorf("encoding the delete options: %w", err)
 	}
 	result, err := c.do(ctx, gvk, func(mapping *meta.RESTMapping) *rest.Request {
-		return c.rest.Delete().AbsPath(path(mapping, namespace, name)...).Body(body)
+		return at(c.rest.Delete(), mapping, namespace, name).Body(body)
 	})
 	if err == nil {
 		err = result.Error()
@@ -151,16 +154,16 @@ func (c *Client) Namespaced(gvk schema.GroupVersionKind) (bool, error) {
 	return mapping.Scope.Name() == meta.RESTScopeNameNamespace, nil
 }
 
-func path(mapping *meta.RESTMapping, namespace, name string) []string {
+// at names the object that a request is for. A name that leads elsewhere, such as "..", is the request's error: names come
+// from files and statuses of users.
+func at(r *rest.Request, mapping *meta.RESTMapping, namespace, name string) *rest.Request {
 	gvr := mapping.Resource
-	segments := []string{"apis", gvr.Group, gvr.Version}
 	if gvr.Group == "" {
-		segments = []string{"api", gvr.Version}
+		r = r.AbsPath("api", gvr.Version)
+	} else {
+		r = r.AbsPath("apis", gvr.Group, gvr.Version)
 	}
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		segments = append(segments, "namespaces", namespace)
-	}
-	return append(segments, gvr.Resource, name)
+	return r.NamespaceIfScoped(namespace, mapping.Scope.Name() == meta.RESTScopeNameNamespace).Resource(gvr.Resource).Name(name)
 }
 
 // read returns the object of an answer. Result.Error, unlike Result.Raw, reads the Status in the body of a refusal.

@@ -48,6 +48,14 @@ func (m *mapper) forget() bool {
 	return true
 }
 
+// Fresh returns a client that acts as c does, and knows nothing yet of what the cluster serves.
+func (c *Client) Fresh() *Client {
+	fresh := *c
+	fresh.mapper = &mapper{config: c.mapper.config, client: c.mapper.client}
+	fresh.Mapper = fresh.mapper
+	return &fresh
+}
+
 // KindFor implements meta.RESTMapper.
 func (m *mapper) KindFor(resource schema.GroupVersionResource) (schema.GroupVersionKind, error) {
 	known, err := m.get()

@@ -37,11 +37,12 @@ func (c *Client) do(ctx context.Context, gvk schema.GroupVersionKind, request fu
 func (c *Client) persist(ctx context.Context, request *rest.Request) rest.Result {
 	const first, longest = 100 * time.Millisecond, 2 * time.Second
 	end := time.Now().Add(c.patience)
-	for pause := first; ; pause = min(2*pause, longest) {
+	// An overloaded API server takes longer to give up than there is patience: a second try is made in any case.
+	for pause, again := first, false; ; pause, again = min(2*pause, longest), true {
 		attempt, cancel := context.WithTimeout(ctx, requestTimeout)
 		result := request.Do(attempt)
 		cancel()
-		if !isTransient(result.Error()) || time.Now().Add(pause).After(end) {
+		if !isTransient(result.Error()) || again && time.Now().Add(pause).After(end) {
 			return result
 		}
 		select {
@@ -59,7 +60,7 @@ func isTransient(err error) bool {
 	}
 	return utilnet.IsConnectionRefused(err) || utilnet.IsConnectionReset(err) || utilnet.IsProbableEOF(err) ||
 		utilnet.IsHTTP2ConnectionLost(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) ||
-		apierrors.IsServerTimeout(err)
+		apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)
 }
 
 // isUnserved says whether the API server knows no such path, as opposed to no such object.

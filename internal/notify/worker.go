@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -60,12 +61,13 @@ func (w *worker) attempt(ctx context.Context, i item) bool {
 		return false
 	}
 	namespace, name, _ := strings.Cut(w.provider, "/")
-	alert, kind, err := w.deliver(ctx, types.NamespacedName{Namespace: namespace, Name: name}, i)
+	alert, kind, err := w.guarded(ctx, types.NamespacedName{Namespace: namespace, Name: name}, i)
 	if err != nil && ctx.Err() != nil {
 		return false
 	}
 	gone, isObsolete := errors.AsType[obsolete](err)
 	hopeless, after := permanent(err)
+	hopeless = hopeless || errors.Is(err, errPanicked)
 	switch {
 	case err == nil:
 		w.finish(i, kind, "sent")
@@ -82,6 +84,24 @@ func (w *worker) attempt(ctx context.Context, i item) bool {
 		return w.pause(ctx, alert, i, err, after)
 	}
 	return true
+}
+
+// errPanicked is of an item that brings a defect to light.
+var errPanicked = errors.New("Peyk panicked; the stack is in its log") //nolint:staticcheck // a name
+
+// guarded delivers an item. One that makes Peyk panic is given up: it would end the process, and again after every restart,
+// for it is still in the queue then.
+func (w *worker) guarded(ctx context.Context, provider types.NamespacedName, i item) (alert *v1beta3.Alert, kind string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("sending a notification panicked", "provider", w.provider, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if alert = (&v1beta3.Alert{}); w.reader.Get(ctx, i.Alert, alert) != nil {
+				alert = nil
+			}
+			err = errPanicked
+		}
+	}()
+	return w.deliver(ctx, provider, i)
 }
 
 func (w *worker) finish(i item, kind, result string) {

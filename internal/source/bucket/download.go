@@ -35,7 +35,14 @@ func (b *Bucket) Download(ctx context.Context, index Index, dir string) (Index, 
 		if ctx.Err() != nil {
 			break
 		}
-		group.Go(func() error { return d.file(ctx, key) })
+		group.Go(func() (err error) {
+			defer func() {
+				if p := recover(); p != nil { // which would end the process: this is no goroutine of the pass
+					err = fmt.Errorf("downloading %q: Peyk panicked: %v", key, p)
+				}
+			}()
+			return d.file(ctx, key)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return index, err
