@@ -48,6 +48,9 @@ func setNotReady(obj Object, e *Error) {
 		status = metav1.ConditionUnknown
 		remove(obj, Stalled)
 		set(obj, Reconciling, metav1.ConditionTrue, ReasonProgressing, e.Error())
+	case settled:
+		remove(obj, Stalled)
+		remove(obj, Reconciling)
 	default:
 		remove(obj, Stalled)
 		set(obj, Reconciling, metav1.ConditionTrue, "ProgressingWithRetry", e.Error())
@@ -63,7 +66,7 @@ func setPhaseCondition(obj Object, phase Phase, e *Error) {
 	if e.meaning == progress && phase.Done != "" {
 		set(obj, phase.Done, metav1.ConditionUnknown, e.Reason, e.Error())
 	}
-	if e.meaning == wait || e.meaning == progress {
+	if e.meaning == wait || e.meaning == progress || e.meaning == settled {
 		return
 	}
 	if phase.Failed != "" {
@@ -88,6 +91,17 @@ func clearPhaseCondition(obj Object, phase Phase) {
 			reason = phase.Reason()
 		}
 		set(obj, phase.Done, metav1.ConditionTrue, reason, message)
+	}
+}
+
+func setBehind(obj Object, b Behind, err error) {
+	if b.Type == "" {
+		return
+	}
+	if err == nil {
+		remove(obj, b.Type)
+	} else if reason, message := b.Why(); reason != "" {
+		set(obj, b.Type, metav1.ConditionTrue, reason, message)
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	stall
 	wait
 	progress
+	settled
 )
 
 // Error is an error with its meaning: why Ready is not True, and when to look again.
@@ -90,6 +91,12 @@ func Progress(message string, after time.Duration) error {
 // phases did to the status is lost; the pass after it does it again.
 func ProgressUnsaid(message string, after time.Duration) error {
 	return &Error{Reason: ReasonProgressing, Err: errors.New(message), meaning: progress, after: after, unsaid: true}
+}
+
+// Settled ends a pass that has nothing left to do and that nothing will do again, though Ready, as given, is not True.
+func Settled(status metav1.ConditionStatus, reason, message string) error {
+	e := &Error{Reason: reason, Err: errors.New(message), meaning: settled}
+	return Showing(e, status, reason, message)
 }
 
 // asError gives every error a meaning: a plain one is a failure that is retried.

@@ -159,6 +159,7 @@ func (r *Runner[T]) record(obj T, all []note) {
 		}
 		switch {
 		case messages == nil:
+		case !failed && r.kind.Mute != nil && r.kind.Mute(obj):
 		case failed:
 			Record(r.events, obj, corev1.EventTypeWarning, reason, strings.Join(messages, "\n"))
 		default:

@@ -73,3 +73,18 @@ func TestOnlyFailuresAreHeardAsFailed(t *testing.T) {
 		})
 	}
 }
+
+func TestAMutedObjectIsHeardAndOnlyItsFailuresAreRecorded(t *testing.T) {
+	var err error
+	e := listen(newBench(t, func(context.Context) error { return err }, nil))
+	e.runner.kind.Mute = func(*packv1.Pack) bool { return true }
+	e.pass(t)
+	err = errors.New("boom")
+	e.pass(t)
+	if len(e.heard) != 2 || e.heard[0].Failed || !e.heard[1].Failed {
+		t.Errorf("heard %+v", e.heard)
+	}
+	if diff := cmp.Diff([]string{"Warning Failed boom"}, e.events); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}

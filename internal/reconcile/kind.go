@@ -38,6 +38,16 @@ type Pass struct {
 	Ready func() (reason, message string)
 	// Settle runs after the phases, whatever they returned, to derive the last fields of the status. Optional.
 	Settle func(err error)
+	// Behind is what the object is behind of while its passes come to no end. Optional.
+	Behind Behind
+}
+
+// Behind is a condition that is True from a pass that failed, and had a reason for it, to one that succeeded, and absent
+// otherwise.
+type Behind struct {
+	Type string
+	// Why returns reason and message, once the phases have run. No reason: nothing is known, and what was said stays.
+	Why func() (reason, message string)
 }
 
 // Fields are the fields of a status that every kind has and that Run keeps.
@@ -70,6 +80,9 @@ type Kind[T Object] struct {
 	// Finished returns the message and more metadata for the event of an object that became ready, given how long the
 	// pass took. Nil: the message of its Ready condition.
 	Finished func(obj T, took time.Duration) (message string, metadata map[string]string)
+	// Mute says that no Kubernetes event tells what went well with an object, because one of another object does. Those who
+	// listen hear it. Nil: never.
+	Mute func(T) bool
 	// Finalize undoes what the passes did, before a deleted object goes. It is not called for a Kind without Finalizer.
 	Finalize func(context.Context, T) error
 }

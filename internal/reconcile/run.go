@@ -92,11 +92,14 @@ func (r *Runner[T]) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	r.metrics.observe(r.kind.Name, obj, took)
 	if err != nil && asError(err).unsaid {
 		r.keepUntold(req.NamespacedName, notes.list)
-		return ctrl.Result{RequeueAfter: after}, nil
+		return ctrl.Result{RequeueAfter: after, Priority: new(usual)}, nil
 	}
 	r.publish(before, obj, notes, took, err)
-	return ctrl.Result{RequeueAfter: after}, r.patchStatus(ctx, before, obj)
+	return ctrl.Result{RequeueAfter: after, Priority: new(usual)}, r.patchStatus(ctx, before, obj)
 }
+
+// usual is the priority of the next pass: whatever made this one come first or last is over with it.
+const usual = 0
 
 // settlingDown is how long a new object may wait for others, which are often made together with it, before that is said.
 const settlingDown = 2 * time.Second
@@ -120,6 +123,7 @@ func (r *Runner[T]) runPhases(ctx context.Context, obj T) (err error) {
 		}
 		clearPhaseCondition(obj, phase)
 	}
+	setBehind(obj, pass.Behind, err)
 	if pass.Settle != nil {
 		pass.Settle(err)
 	}
@@ -159,13 +163,21 @@ func (r *Runner[T]) conclude(ctx context.Context, before, obj T, err error) time
 	e := asError(err)
 	setNotReady(obj, e)
 	if ready(before) != ready(obj) {
-		logger.Info("not ready", "reason", e.Reason, "message", e.Error())
+		if e.meaning == wait || e.meaning == progress {
+			logger.Info("not ready", "reason", e.Reason, "message", e.Error())
+		} else {
+			logger.Error(e, "not ready", "reason", e.Reason)
+		}
 	}
 	switch e.meaning {
 	case stall:
 		*fields.ObservedGeneration = obj.GetGeneration()
 		r.forget(key)
 		return 0
+	case settled:
+		*fields.ObservedGeneration = obj.GetGeneration()
+		r.forget(key)
+		return jitter(r.kind.Interval(obj))
 	case wait, progress:
 		r.forget(key)
 		return e.after

@@ -133,6 +133,9 @@ func TestOutcomes(t *testing.T) {
 			if off := result.RequeueAfter - tc.after; off.Abs() > tc.after/20 {
 				t.Errorf("next pass after %s, want %s", result.RequeueAfter, tc.after)
 			}
+			if result.Priority == nil || *result.Priority != usual {
+				t.Errorf("the next pass has the priority %v, want the usual one whatever this one had", result.Priority)
+			}
 			if diff := cmp.Diff(tc.events, b.events); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
 			}

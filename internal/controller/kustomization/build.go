@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -63,7 +64,8 @@ func (p *pass) render(ctx context.Context, from built) ([]kustomize.Object, erro
 	if keys := p.inputs.values.keys; keys != nil {
 		request.Opener = &decrypt.Opener{Keys: keys, IgnoreMAC: p.obj.Annotations[decrypt.MACAnnotation] == decrypt.MACIgnored}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.obj.GetTimeout())
+	timeout := p.obj.GetTimeout()
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("it took longer than spec.timeout (%s)", timeout))
 	defer cancel()
 	result, err := p.builds.run(ctx, client.ObjectKeyFromObject(p.obj), request)
 	if request.Opener != nil && !errors.Is(err, errOverrun) {

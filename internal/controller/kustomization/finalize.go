@@ -15,6 +15,7 @@ import (
 	"github.com/peyk/peyk/internal/apply"
 	"github.com/peyk/peyk/internal/kube"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/tenancy"
 )
 
 // letGoMend is the mend for a deletion that does not come to its end.
@@ -27,11 +28,22 @@ func (c *Controller) finalize(ctx context.Context, obj *ksv1.Kustomization) erro
 	if !deletes(obj) {
 		return c.release(obj, owner)
 	}
+	err := c.pruneOwned(ctx, obj, owner, prior)
+	if obj.Spec.KubeConfig != nil && len(prior) == 0 && reconcile.IsFailure(err) {
+		// A cluster that was never reached, and may never be, is not waited for.
+		reconcile.WarnWith(ctx, nil, meta.PruneFailedReason, "unable to look for objects, of which none are known: %v", err)
+		return c.release(obj, owner)
+	}
+	return err
+}
+
+// pruneOwned prunes on behalf of whom the Kustomization acts for, unless nobody of that name is left.
+func (c *Controller) pruneOwned(ctx context.Context, obj *ksv1.Kustomization, owner apply.Owner, prior apply.Inventory) error {
 	identity, err := c.identity(ctx, obj)
 	if err == nil {
 		err = c.checkAccount(ctx, identity)
 	}
-	if errors.Is(err, errNoKubeconfig) || errors.Is(err, errNoAccount) {
+	if errors.Is(err, tenancy.ErrNoKubeconfig) || errors.Is(err, errNoAccount) {
 		reconcile.WarnWith(ctx, nil, meta.PruneFailedReason, "unable to prune objects: %v; left behind:\n%s", err, names(prior))
 		return c.release(obj, owner)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // buildRunner runs builds, none of which holds its caller for longer than the caller's context lives: kustomize knows no
-// context, and a small source can ask it for very much work. A build that overruns goes on, for nobody can end it, and
+// context, and a small source can ask it for very much work. A build that overruns goes on to where it can be ended, and
 // until it is over no other build is begun for that object.
 type buildRunner struct {
 	build func(kustomize.Request) (*kustomize.Result, error)
@@ -46,6 +46,7 @@ func (b *buildRunner) run(ctx context.Context, key types.NamespacedName, request
 	if err := b.begin(key); err != nil {
 		return nil, err
 	}
+	request.Abandoned = func() bool { return ctx.Err() != nil }
 	done := make(chan outcome, 1)
 	go func() { done <- b.try(key, request) }()
 	select {
@@ -55,7 +56,7 @@ func (b *buildRunner) run(ctx context.Context, key types.NamespacedName, request
 		}
 		return o.result, o.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("the build is given up and not over yet, %w: %w", ctx.Err(), errOverrun)
+		return nil, fmt.Errorf("the build is given up, %w: %w", context.Cause(ctx), errOverrun)
 	}
 }
 

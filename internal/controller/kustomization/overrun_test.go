@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -60,4 +61,30 @@ func TestAPanicInABuildIsThatOfItsCaller(t *testing.T) {
 			t.Errorf("returned %v, want a panic", err)
 		}()
 	}
+}
+
+// What a build is given up for is said, and a build that can end does.
+func TestABuildThatIsGivenUpKnowsIt(t *testing.T) {
+	b, key := newBuildRunner(clock.RealClock{}), types.NamespacedName{Name: "x"}
+	b.build = func(r kustomize.Request) (*kustomize.Result, error) {
+		for deadline := time.Now().Add(time.Minute); !r.Abandoned(); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				return nil, errors.New("nobody gave up")
+			}
+		}
+		return nil, errors.New("abandoned")
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Millisecond, errors.New("it took longer than spec.timeout (10ms)"))
+	defer cancel()
+	if _, err := b.run(ctx, key, kustomize.Request{}); err == nil || !strings.Contains(err.Error(), "longer than spec.timeout (10ms)") {
+		t.Errorf("error %v, want that it took longer than spec.timeout", err)
+	}
+	soon(t, func() error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.begun) > 0 {
+			return errors.New("the build goes on")
+		}
+		return nil
+	})
 }

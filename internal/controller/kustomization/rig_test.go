@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -202,10 +203,19 @@ func define(t *testing.T) {
 				if !strings.Contains(fmt.Sprint(conditions), "type:Established") {
 					return fmt.Errorf("%s is not established", crd.GetName())
 				}
-				return nil
+				return served(t, c, crd)
 			})
 		}
 	}
+}
+
+// served returns an error until discovery tells of a kind, which can be some time after its definition is established.
+func served(t *testing.T, c client.Client, crd *unstructured.Unstructured) error {
+	t.Helper()
+	group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
+	kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
+	_, err := c.RESTMapper().RESTMapping(schema.GroupKind{Group: group, Kind: kind}, "v1")
+	return err
 }
 
 // soon polls until check returns nil.

@@ -65,7 +65,7 @@ func (c *Controller) newArtifacts() source.Source {
 }
 
 // wakeFollowers wakes the Kustomizations of a source. Those for which the new artifact is as the old one only note the new
-// revision, and do so after everybody else.
+// revision, and do so after everybody else; unless others depend on them, who wait for that revision.
 func (c *Controller) wakeFollowers(ctx context.Context, q workqueue.TypedRateLimitingInterface[ctrl.Request], ref artifact.Ref) {
 	found, ok := c.sources.Artifacts.Get(ref)
 	if !ok {
@@ -78,6 +78,10 @@ func (c *Controller) wakeFollowers(ctx context.Context, q workqueue.TypedRateLim
 			continue
 		}
 		c.remember(&k, func(m *memo) { m.built.digest, m.built.revision, m.built.dir = found.Digest, found.Revision, found.Dir })
+		if len(c.find(ctx, byDependency, requestFor(&k).String())) > 0 {
+			q.Add(requestFor(&k))
+			continue
+		}
 		unchanged = append(unchanged, requestFor(&k))
 	}
 	if prioritized, ok := q.(priorityqueue.PriorityQueue[ctrl.Request]); ok {

@@ -45,8 +45,13 @@ type Request struct {
 
 	// Variables are substituted in every object; see Substitute. Nil: no substitution.
 	Variables map[string]string
+	// Ignore says which files and directories below Path are left out. Nil: none.
+	Ignore func(path string) bool
 	// Opener opens what is encrypted. Nil: nothing is opened, and an encrypted Secret is an error.
 	Opener *decrypt.Opener
+
+	// Abandoned says that nobody waits for the build any more. It is asked now and then. Nil: somebody does.
+	Abandoned func() bool
 
 	keepOrigin bool // somebody asked for the annotation that names the file
 }
@@ -93,7 +98,7 @@ func build(r Request) (*Result, error) {
 	if !tree.IsDir(dir) {
 		return nil, fmt.Errorf("%w: %q is not a directory of the artifact%s", ErrPathNotFound, r.Path, tree.nearest(dir))
 	}
-	generated, err := prepare(tree, dir, &r)
+	p, err := prepare(tree, dir, &r)
 	if err != nil {
 		return nil, err
 	}
@@ -101,26 +106,45 @@ func build(r Request) (*Result, error) {
 	if _, err := s.visit(dir); err != nil {
 		return nil, err
 	}
-	objects, err := r.objects(tree, dir, generated, s.schema)
+	objects, err := r.objects(tree, dir, p, s.schema)
 	if err != nil {
 		return nil, err
 	}
 	return &Result{Objects: objects, Reads: tree.reads}, nil
 }
 
-// objects builds the tree: without kustomize where that comes to the same.
-func (r *Request) objects(tree *treeFS, dir string, generated *kustypes.Kustomization, schema bool) ([]Object, error) {
-	if generated != nil && r.changesNothing(tree, dir, generated) {
-		objects, err := r.plain(tree, dir, generated)
+// objects builds the tree: without kustomize, or in parts, where that comes to the same.
+func (r *Request) objects(tree *treeFS, dir string, p *prepared, schema bool) ([]Object, error) {
+	if p.generated && r.changesNothing(tree, dir, p.Kustomization) {
+		objects, err := r.plain(tree, dir, p.Kustomization)
 		if !errors.Is(err, errNotPlain) {
 			return objects, err
 		}
 	}
+	if !schema {
+		objects, err := r.divided(tree, dir, p, partSize)
+		if !errors.Is(err, errWhole) {
+			return objects, err
+		}
+	}
+	return r.whole(tree, dir, schema)
+}
+
+// whole builds the tree as it is.
+func (r *Request) whole(tree *treeFS, dir string, schema bool) ([]Object, error) {
 	built, err := run(tree, dir, schema)
 	if err != nil {
 		return nil, tree.explain(err)
 	}
-	return r.finish(built, dir)
+	objects := make([]Object, 0, built.Size())
+	for _, res := range built.Resources() {
+		object, err := r.finish(res, originOf(res, dir))
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
 }
 
 func run(tree *treeFS, dir string, schema bool) (resmap.ResMap, error) {
@@ -132,6 +156,11 @@ func run(tree *treeFS, dir string, schema bool) (resmap.ResMap, error) {
 		builds.RLock()
 		defer builds.RUnlock()
 	}
+	return customize(tree, dir)
+}
+
+// customize runs kustomize. The caller holds builds.
+func customize(tree *treeFS, dir string) (resmap.ResMap, error) {
 	options := krusty.MakeDefaultOptions()
 	options.LoadRestrictions = kustypes.LoadRestrictionsNone // the tree itself is the restriction
 	options.PluginConfig = kustypes.DisabledPluginConfig()
@@ -203,42 +232,34 @@ func mergeImage(images []kustypes.Image, image kustomize.Image) []kustypes.Image
 // originAnnotation is where kustomize says which file an object comes from.
 const originAnnotation = "config.kubernetes.io/origin"
 
-// finish turns what kustomize built into objects, with variables and metadata.
-func (r *Request) finish(built resmap.ResMap, dir string) ([]Object, error) {
-	objects := make([]Object, 0, built.Size())
-	for _, res := range built.Resources() {
-		file := originOf(res, dir)
-		obj, err := r.object(res)
-		if err == nil {
-			err = checkIdentity(obj)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", nameOf(res, file), err)
-		}
-		if !r.keepOrigin {
-			removeAnnotation(obj, originAnnotation)
-		}
-		setMetadata(obj, r.Labels, r.Annotations)
-		objects = append(objects, Object{obj, file})
+// finish turns what kustomize built of a file into an object, with variables and metadata.
+func (r *Request) finish(res *resource.Resource, file string) (Object, error) {
+	obj, err := r.object(res)
+	if err == nil {
+		err = checkIdentity(obj)
 	}
-	return objects, nil
+	if err != nil {
+		return Object{}, fmt.Errorf("%s: %w", nameOf(res, file), err)
+	}
+	if !r.keepOrigin {
+		removeAnnotation(obj, originAnnotation)
+	}
+	setMetadata(obj, r.Labels, r.Annotations)
+	return Object{obj, file}, nil
 }
 
 func (r *Request) object(res *resource.Resource) (*unstructured.Unstructured, error) {
-	if r.Variables != nil && mentionsVariable(res.YNode()) && substitutes(res.GetLabels(), res.GetAnnotations()) {
-		text, err := res.AsYAML()
-		if err != nil {
-			return nil, fmt.Errorf("encoding: %w", err)
-		}
-		obj, err := Substitute(text, r.Variables)
+	substituting := r.Variables != nil && mentionsVariable(res.YNode()) && substitutes(res.GetLabels(), res.GetAnnotations())
+	content, err := contentOf(res.YNode())
+	if err != nil && !substituting {
+		return nil, err
+	}
+	if substituting {
+		obj, err := r.substitute(content, res.AsYAML)
 		if err != nil {
 			return nil, err
 		}
 		return obj, r.checkSealed(obj)
-	}
-	content, err := contentOf(res.YNode())
-	if err != nil {
-		return nil, err
 	}
 	obj := &unstructured.Unstructured{Object: content}
 	return obj, r.checkSealed(obj)

@@ -15,19 +15,30 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// prepared is the kustomization that is to be built.
+type prepared struct {
+	*kustypes.Kustomization
+	file      string // that it is in
+	generated bool
+}
+
 // prepare puts the kustomization that is to be built into the overlay: the one in dir, or a generated one, with what the
-// request adds. It returns a generated one.
-func prepare(tree *treeFS, dir string, r *Request) (generated *kustypes.Kustomization, err error) {
+// request adds.
+func prepare(tree *treeFS, dir string, r *Request) (*prepared, error) {
 	name, k, err := existing(tree, dir)
 	if err != nil {
 		return nil, err
 	}
+	generated := false
 	if name == "" {
 		name = konfig.DefaultKustomizationFileName()
-		if k, err = generate(tree, dir); err != nil {
+		if k, err = generate(tree, dir, r.Ignore); err != nil {
 			return nil, err
 		}
-		generated = k
+		generated = true
+	}
+	if r.Ignore != nil {
+		k.Resources = slices.DeleteFunc(k.Resources, func(name string) bool { return r.Ignore(path.Clean(name)) })
 	}
 	if err := r.extend(tree, dir, k); err != nil {
 		return nil, err
@@ -36,8 +47,9 @@ func prepare(tree *treeFS, dir string, r *Request) (generated *kustypes.Kustomiz
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", name, err)
 	}
-	tree.overlay[local(path.Join(dir, name))] = data
-	return generated, nil
+	file := local(path.Join(dir, name))
+	tree.overlay[file] = data
+	return &prepared{k, file, generated}, nil
 }
 
 // existing reads the kustomization of a directory; the name is empty when there is none.
@@ -63,11 +75,14 @@ func existing(tree *treeFS, dir string) (string, *kustypes.Kustomization, error)
 
 // generate makes a kustomization of every manifest under dir. A directory with a kustomization of its own is added as
 // one, and not descended into.
-func generate(tree *treeFS, dir string) (*kustypes.Kustomization, error) {
+func generate(tree *treeFS, dir string, ignore func(string) bool) (*kustypes.Kustomization, error) {
 	k := &kustypes.Kustomization{TypeMeta: kustypes.TypeMeta{
 		APIVersion: kustypes.KustomizationVersion, Kind: kustypes.KustomizationKind,
 	}}
-	if err := gather(tree, dir, "", k); err != nil {
+	if ignore == nil {
+		ignore = func(string) bool { return false }
+	}
+	if err := gather(tree, dir, "", k, ignore); err != nil {
 		return nil, err
 	}
 	slices.Sort(k.Resources)
@@ -75,7 +90,7 @@ func generate(tree *treeFS, dir string) (*kustypes.Kustomization, error) {
 }
 
 // gather adds the manifests in base/below to k.
-func gather(tree *treeFS, base, below string, k *kustypes.Kustomization) error {
+func gather(tree *treeFS, base, below string, k *kustypes.Kustomization, ignore func(string) bool) error {
 	entries, err := tree.entries(path.Join(base, below))
 	if err != nil {
 		return fmt.Errorf("listing %s: %w", local(path.Join(base, below)), err)
@@ -84,10 +99,11 @@ func gather(tree *treeFS, base, below string, k *kustypes.Kustomization) error {
 		relative := path.Join(below, e.Name())
 		whole := path.Join(base, relative)
 		switch {
+		case ignore(relative):
 		case e.IsDir() && hasKustomization(tree, whole):
 			k.Resources = append(k.Resources, relative)
 		case e.IsDir():
-			if err := gather(tree, base, relative, k); err != nil {
+			if err := gather(tree, base, relative, k, ignore); err != nil {
 				return err
 			}
 		case isManifest(e.Name()):
@@ -118,11 +134,13 @@ func checkManifest(tree *treeFS, name string) error {
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", name, err)
 	}
+	var documents []kyaml.Node
 	decoder := kyaml.NewDecoder(bytes.NewReader(data))
 	for n := 1; ; n++ {
 		var node kyaml.Node
 		err := decoder.Decode(&node)
 		if errors.Is(err, io.EOF) {
+			tree.keep(name, len(data), documents)
 			return nil
 		}
 		if err != nil {
@@ -131,6 +149,7 @@ func checkManifest(tree *treeFS, name string) error {
 		if err := checkObject(&node); err != nil {
 			return fmt.Errorf("%s: document %d, line %d: %w", name, n, node.Line, err)
 		}
+		documents = append(documents, node)
 	}
 }
 

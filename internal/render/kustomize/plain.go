@@ -1,11 +1,10 @@
 package kustomize
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,9 +17,9 @@ import (
 var errNotPlain = errors.New("not plain")
 
 // changesNothing says whether a generated kustomization only lists manifests: then kustomize would give back the objects in
-// them as they are, in a time that grows with the square of their number.
+// them as they are, in a time that grows with the square of their number. A namespace is set without it.
 func (r *Request) changesNothing(tree *treeFS, dir string, k *kustypes.Kustomization) bool {
-	asked := r.Namespace != "" || r.NamePrefix != "" || r.NameSuffix != "" || len(r.BuildMetadata) > 0 ||
+	asked := r.NamePrefix != "" || r.NameSuffix != "" || len(r.BuildMetadata) > 0 ||
 		len(r.Patches) > 0 || len(r.Images) > 0 || len(k.Components) > 0
 	if asked {
 		return false
@@ -33,29 +32,41 @@ func (r *Request) changesNothing(tree *treeFS, dir string, k *kustypes.Kustomiza
 	return true
 }
 
+// plainlyNamespaced are kinds in which a namespace is nothing but their own.
+var plainlyNamespaced = []string{
+	"v1 ConfigMap", "v1 Secret", "v1 Service", "v1 ServiceAccount", "v1 PersistentVolumeClaim", "v1 ResourceQuota", "v1 LimitRange",
+	"apps/v1 Deployment", "apps/v1 StatefulSet", "apps/v1 DaemonSet", "batch/v1 Job", "batch/v1 CronJob",
+	"networking.k8s.io/v1 Ingress", "networking.k8s.io/v1 NetworkPolicy", "policy/v1 PodDisruptionBudget",
+	"autoscaling/v2 HorizontalPodAutoscaler", "rbac.authorization.k8s.io/v1 Role",
+}
+
+// objectName tells two objects of one namespace apart.
+type objectName struct{ apiVersion, kind, name string }
+
+func nameIn(node *kyaml.RNode) objectName {
+	return objectName{node.GetApiVersion(), node.GetKind(), node.GetName()}
+}
+
 // plain returns the objects of the manifests in dir, or errNotPlain when there is something in them that kustomize has a
 // meaning for.
 func (r *Request) plain(tree *treeFS, dir string, k *kustypes.Kustomization) ([]Object, error) {
 	var objects []Object
+	seen := map[objectName]bool{}
 	for _, name := range k.Resources {
 		file := local(path.Join(dir, name))
-		data, err := tree.ReadFile(file)
+		documents, err := tree.decode(file)
 		if err != nil {
 			return nil, errNotPlain
 		}
-		decoder := kyaml.NewDecoder(bytes.NewReader(data))
-		for {
-			var document kyaml.Node
-			err := decoder.Decode(&document)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return nil, errNotPlain
-			}
-			node := kyaml.NewRNode(&document)
+		for i := range documents {
+			node := kyaml.NewRNode(&documents[i])
 			if node.IsNilOrEmpty() {
 				continue
+			}
+			if name := nameIn(node); r.Namespace != "" && seen[name] {
+				return nil, errNotPlain // that says it
+			} else if r.Namespace != "" {
+				seen[name] = true
 			}
 			obj, err := r.plainObject(node)
 			if errors.Is(err, errNotPlain) {
@@ -87,12 +98,14 @@ func (r *Request) plainObject(node *kyaml.RNode) (*unstructured.Unstructured, er
 			return nil, errNotPlain
 		}
 	}
-	if r.Variables != nil && mentionsVariable(node.YNode()) && substitutes(obj.GetLabels(), obj.GetAnnotations()) {
-		text, err := yaml.Marshal(content)
-		if err != nil {
-			return nil, fmt.Errorf("encoding: %w", err)
+	if r.Namespace != "" {
+		if !slices.Contains(plainlyNamespaced, obj.GetAPIVersion()+" "+obj.GetKind()) {
+			return nil, errNotPlain
 		}
-		if obj, err = Substitute(text, r.Variables); err != nil {
+		obj.SetNamespace(r.Namespace)
+	}
+	if r.Variables != nil && mentionsVariable(node.YNode()) && substitutes(obj.GetLabels(), obj.GetAnnotations()) {
+		if obj, err = r.substitute(obj.Object, func() ([]byte, error) { return yaml.Marshal(content) }); err != nil {
 			return nil, err
 		}
 	}

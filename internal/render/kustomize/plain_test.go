@@ -1,7 +1,9 @@
 package kustomize
 
 import (
+	"errors"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -33,20 +35,60 @@ spec:
 		"text.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: text, namespace: base}\ndata:\n  a: |\n    line ${tag}\n      more\n  b: >-\n    folded\n    text\n  '1': '2'\n",
 		"z/s.yaml":  "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: base}\nstringData: {k: v}\n",
 	}
-	labels := map[string]string{"team": "x"}
-	vars := map[string]string{"tag": "7"}
-	plain, err := Build(Request{Root: tree(t, files), Labels: labels, Variables: vars})
-	if err != nil {
-		t.Fatal(err)
-	}
 	listed := maps.Clone(files)
 	listed["kustomization.yaml"] = "resources: [" + strings.Join(slices.Sorted(maps.Keys(files)), ", ") + "]\n"
-	byKustomize, err := Build(Request{Root: tree(t, listed), Labels: labels, Variables: vars})
-	if err != nil {
-		t.Fatal(err)
+	for _, namespace := range []string{"", "prod"} {
+		request := Request{Namespace: namespace, Labels: map[string]string{"team": "x"}, Variables: map[string]string{"tag": "7"}}
+		request.Root = tree(t, files)
+		plain, err := Build(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Root = tree(t, listed)
+		byKustomize, err := Build(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(byKustomize.Objects, plain.Objects); diff != "" {
+			t.Errorf("namespace %q: kustomize's objects and plain ones (-kustomize +plain):\n%s", namespace, diff)
+		}
 	}
-	if diff := cmp.Diff(byKustomize.Objects, plain.Objects); diff != "" {
-		t.Errorf("kustomize's objects and plain ones (-kustomize +plain):\n%s", diff)
+}
+
+// A namespace is all that kustomize changes in random objects that are built plainly.
+func TestPlainNamespacesAreAsKustomizeSetsThem(t *testing.T) {
+	plainly := 0
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		files := randomFiles(r, 1+r.IntN(4))
+		request := Request{Namespace: []string{"prod", "ns1", "a"}[r.IntN(3)], Root: treeIn(t, t.TempDir(), files)}
+		fs, err := openTree(request.Root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(fs.close)
+		p, err := prepare(fs, "/", &request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := request.plain(fs, "/", p.Kustomization)
+		if errors.Is(err, errNotPlain) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		plainly++
+		want, err := request.whole(fs, "/", false)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if got, want := encoded(t, got), encoded(t, want); got != want {
+			t.Errorf("seed %d: kustomize:\n%s\nplain:\n%s", seed, want, got)
+		}
+	}
+	if plainly < 20 {
+		t.Errorf("%d were built plainly, too few to tell", plainly)
 	}
 }
 

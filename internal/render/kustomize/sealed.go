@@ -45,6 +45,9 @@ func (s *survey) openSources(dir string, k *kustypes.Kustomization) error {
 // manifest looks at a file of objects or patches: it must not unfold, and its encrypted objects are opened.
 func (s *survey) manifest(name string) error {
 	name = local(name)
+	if s.opener == nil && s.tree.documents[name] != nil {
+		return nil // it was looked at when it was decoded
+	}
 	data, err := s.tree.ReadFile(name)
 	if err != nil || s.opened[name] {
 		return limitOnly(err)

@@ -50,3 +50,17 @@ func Substitute(text []byte, variables map[string]string) (*unstructured.Unstruc
 	}
 	return obj, nil
 }
+
+// substitute substitutes in the content of an object, or in its text where that can make a difference. Content may be nil.
+func (r *Request) substitute(content map[string]any, encode func() ([]byte, error)) (*unstructured.Unstructured, error) {
+	if content != nil {
+		if value, ok := quick(content, r.Variables); ok {
+			return &unstructured.Unstructured{Object: value.(map[string]any)}, nil
+		}
+	}
+	text, err := encode()
+	if err != nil {
+		return nil, fmt.Errorf("encoding: %w", err)
+	}
+	return Substitute(text, r.Variables)
+}

@@ -1,14 +1,17 @@
 package kustomize
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
 // errReadOnly is what writing to an artifact gives.
@@ -21,6 +24,9 @@ type treeFS struct {
 	overlay map[string][]byte
 	reads   *Reads
 	total   int64 // of the bytes that were read
+
+	documents map[string][]kyaml.Node // of manifests that were decoded, by file
+	decoded   int                     // bytes of these manifests
 }
 
 var _ filesys.FileSystem = (*treeFS)(nil)
@@ -39,7 +45,9 @@ func openTree(dir string) (*treeFS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the artifact: %w", err)
 	}
-	return &treeFS{root: root, overlay: map[string][]byte{}, reads: &Reads{probes: map[probe]digest{}}}, nil
+	return &treeFS{
+		root: root, overlay: map[string][]byte{}, reads: &Reads{probes: map[probe]digest{}}, documents: map[string][]kyaml.Node{},
+	}, nil
 }
 
 func (t *treeFS) close() { _ = t.root.Close() }
@@ -76,6 +84,41 @@ func (t *treeFS) ReadFile(name string) ([]byte, error) {
 		}
 	}
 	return data, nil
+}
+
+// maxDecoded is how many bytes of manifests are kept decoded, for those who need them next. Most sources are smaller.
+const maxDecoded = 1 << 20
+
+// keep keeps what a file of so many bytes was decoded to.
+func (t *treeFS) keep(name string, size int, documents []kyaml.Node) {
+	if t.decoded+size <= maxDecoded {
+		t.decoded += size
+		t.documents[name] = documents
+	}
+}
+
+// decode returns the documents in a manifest.
+func (t *treeFS) decode(name string) ([]kyaml.Node, error) {
+	if documents, ok := t.documents[name]; ok && t.overlay[name] == nil {
+		return documents, nil
+	}
+	data, err := t.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var documents []kyaml.Node
+	decoder := kyaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var document kyaml.Node
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return documents, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, document)
+	}
 }
 
 // readOriginal reads a file as the artifact has it.
