@@ -18,41 +18,31 @@ import (
 	"github.com/peyk/peyk/internal/controller/packrepository"
 	"github.com/peyk/peyk/internal/controller/provider"
 	"github.com/peyk/peyk/internal/controller/receiver"
+	"github.com/peyk/peyk/internal/source/follow"
 )
 
 // addControllers adds every controller to mgr.
 func addControllers(mgr ctrl.Manager, e *engines, o Options) error {
+	sources := follow.Deps{Artifacts: e.artifacts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent}
 	for _, c := range []struct {
 		name  string
 		setup func() error
 	}{
 		{"GitRepository", func() error {
-			return gitrepository.Setup(mgr, gitrepository.Deps{
-				Artifacts: e.artifacts, Mirrors: e.mirrors, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
-			})
+			return gitrepository.Setup(mgr, gitrepository.Deps{Deps: sources, Mirrors: e.mirrors})
 		}},
 		{"OCIRepository", func() error {
-			return ocirepository.Setup(mgr, ocirepository.Deps{
-				Artifacts: e.artifacts, Registries: e.registries, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
-			})
+			return ocirepository.Setup(mgr, ocirepository.Deps{Deps: sources, Registries: e.registries})
 		}},
-		{"Bucket", func() error {
-			return bucket.Setup(mgr, bucket.Deps{
-				Artifacts: e.artifacts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
-			})
-		}},
+		{"Bucket", func() error { return bucket.Setup(mgr, sources) }},
 		{"ExternalArtifact", func() error {
 			return externalartifact.Setup(mgr, externalartifact.Deps{Artifacts: e.artifacts, Concurrent: o.Concurrent})
 		}},
 		{"HelmRepository", func() error {
-			return helmrepository.Setup(mgr, helmrepository.Deps{
-				Artifacts: e.artifacts, Charts: e.charts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
-			})
+			return helmrepository.Setup(mgr, helmrepository.Deps{Deps: sources, Charts: e.charts})
 		}},
 		{"HelmChart", func() error {
-			return helmchart.Setup(mgr, helmchart.Deps{
-				Artifacts: e.artifacts, Charts: e.charts, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
-			})
+			return helmchart.Setup(mgr, helmchart.Deps{Deps: sources, Charts: e.charts})
 		}},
 		{"Kustomization", func() error {
 			return kustomization.Setup(mgr, kustomization.Deps{

@@ -92,9 +92,31 @@ func newDesk(t *testing.T) *desk {
 	d.must(err)
 	d.client, err = client.New(plane.Config, client.Options{Scheme: scheme})
 	d.must(err)
-	d.define()
 	d.run()
+	d.waits()
+	d.define()
 	return d
+}
+
+// waits checks that an operator without the definitions of its kinds lives, is not ready, and says why.
+func (d *desk) waits() {
+	d.Helper()
+	get := func(path string) (int, string) {
+		answer, err := http.Get(d.hooks + path) //nolint:noctx // this test's server
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body)
+		return answer.StatusCode, string(text)
+	}
+	d.soon("the operator lives", func() bool { code, _ := get("/healthz"); return code == http.StatusOK })
+	if code, text := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "definitions") {
+		d.Errorf("ready: %d %s", code, text)
+	}
+	d.soon("it says so", func() bool {
+		return strings.Contains(d.log.text(), "peyk install") && strings.Contains(d.log.text(), "Kustomization")
+	})
 }
 
 func (d *desk) define() {

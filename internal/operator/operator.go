@@ -59,6 +59,12 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err := awaitKinds(ctx, mgr, o); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	shared, err := newEngines(mgr, o)
 	if err != nil {
 		return err

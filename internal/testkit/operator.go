@@ -106,9 +106,6 @@ func (o *Operator) Ready(ctx context.Context) error {
 	}
 }
 
-// Pid is the process's id.
-func (o *Operator) Pid() int { return o.cmd.Process.Pid }
-
 // Running says whether the process runs.
 func (o *Operator) Running() bool {
 	if o.ended == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/source/bucket"
+	"github.com/peyk/peyk/internal/source/follow"
 )
 
 // pass is one pass over one Bucket.
@@ -21,29 +22,28 @@ type pass struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	index  bucket.Index
+	listed bool
 	// tree is of content that is to be stored.
 	tree *artifact.Scratch
 }
 
 func (c *Controller) plan(obj *sourcev1.Bucket) reconcile.Pass {
 	p := &pass{Controller: c, obj: obj}
-	return reconcile.Pass{
-		Phases: []reconcile.Phase{
-			{Name: "fetch", Run: p.fetch, Failed: sourcev1.FetchFailedCondition},
-			{
-				Name: "store", Run: p.store, Failed: sourcev1.StorageOperationFailedCondition,
-				Done: sourcev1.ArtifactInStorageCondition, Message: p.stored,
-			},
-		},
-		Ready:  func() (string, string) { return reconcile.ReasonSucceeded, p.stored() },
-		Settle: func(error) { p.close() },
-	}
+	return follow.Pass(obj, follow.Steps{
+		Find:  []reconcile.Phase{{Name: "fetch", Run: p.fetch, Failed: sourcev1.FetchFailedCondition}},
+		Store: p.store, Stored: p.stored, News: p.news, Close: p.close,
+	})
 }
 
-func (p *pass) stored() string { return stored(p.obj) }
+func (p *pass) stored() (reason, message string) {
+	return reconcile.ReasonSucceeded, "stored artifact: revision '" + p.obj.Status.Artifact.Revision + "'"
+}
 
-func stored(obj *sourcev1.Bucket) string {
-	return "stored artifact: revision '" + obj.Status.Artifact.Revision + "'"
+func (p *pass) news() (reason, message string) {
+	if !p.listed || p.index.Revision() == p.obj.Status.Artifact.Revision {
+		return "", ""
+	}
+	return follow.NewRevision, "new upstream revision '" + p.index.Revision() + "'"
 }
 
 func (p *pass) close() {
@@ -57,11 +57,7 @@ func (p *pass) close() {
 
 // fetch asks what the bucket holds, and downloads it where that is not what is stored.
 func (p *pass) fetch(ctx context.Context) error {
-	timeout := defaultTimeout
-	if p.obj.Spec.Timeout != nil {
-		timeout = p.obj.Spec.Timeout.Duration
-	}
-	p.ctx, p.cancel = context.WithTimeout(ctx, timeout)
+	p.ctx, p.cancel = follow.Within(ctx, p.obj.Spec.Timeout)
 	options, err := p.options(p.ctx)
 	if err != nil {
 		return err
@@ -78,6 +74,7 @@ func (p *pass) fetch(ctx context.Context) error {
 	if p.index, err = b.List(p.ctx, ignore); err != nil {
 		return failed(err)
 	}
+	p.listed = true
 	if _, unchanged := p.unchanged(); unchanged {
 		return nil
 	}
@@ -108,7 +105,7 @@ func (p *pass) store(ctx context.Context) error {
 	if err != nil {
 		return reconcile.Fail(sourcev1.ArchiveOperationFailedReason, err)
 	}
-	if was := p.obj.Status.Artifact; was == nil || was.Digest != found.Digest || was.Revision != found.Revision {
+	if follow.IsNew(p.obj, found) {
 		reconcile.Note(ctx, "NewArtifact", "stored artifact with %d fetched files from '%s' bucket", p.index.Len(), p.obj.Spec.BucketName)
 	}
 	p.describe(found)
@@ -118,9 +115,8 @@ func (p *pass) store(ctx context.Context) error {
 // unchanged returns the artifact that is stored, and whether it is what the bucket holds and the status says.
 func (p *pass) unchanged() (*artifact.Artifact, bool) {
 	found, ok := p.artifacts.Get(refOf(p.obj))
-	was := p.obj.Status.Artifact
-	return found, ok && was != nil && found.Revision == p.index.Revision() && found.Revision == was.Revision &&
-		found.Digest == was.Digest && equality.Semantic.DeepEqual(p.obj.Spec.Ignore, p.obj.Status.ObservedIgnore)
+	return found, ok && found.Revision == p.index.Revision() && found.Is(p.obj.Status.Artifact) &&
+		equality.Semantic.DeepEqual(p.obj.Spec.Ignore, p.obj.Status.ObservedIgnore)
 }
 
 // describe writes the status.

@@ -1,7 +1,6 @@
 package externalartifact
 
 import (
-	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -18,19 +17,11 @@ import (
 
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/source/external"
+	"github.com/peyk/peyk/internal/testkit/bench"
 )
 
-func newStore(t *testing.T) *artifact.Store {
-	t.Helper()
-	s, err := artifact.New(t.TempDir(), "http://peyk.test", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func TestFollowsAnExternalArtifact(t *testing.T) {
-	theirs, ours := newStore(t), newStore(t)
+	theirs, ours := bench.NewStore(t, t.TempDir()), bench.NewStore(t, t.TempDir())
 	server := httptest.NewServer(theirs)
 	t.Cleanup(server.Close)
 	stored, err := theirs.Put(t.Context(), artifact.Ref{Kind: "K", Namespace: "n", Name: "n"}, "1", func(dir string) error {

@@ -18,13 +18,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/peyk/peyk/internal/git/gittest"
+	"github.com/peyk/peyk/internal/testkit/bench"
 )
 
 // TestUnchangedCostsOneListing checks for every way to name a revision that a pass which finds nothing new asks the
 // server once for its references, and for nothing else.
 func TestUnchangedCostsOneListing(t *testing.T) {
 	signer := gittest.NewSigner(t)
-	b := newBench(t, nil, keysSecret(map[string][]byte{"ada.sshpub": signer.Public}))
+	b := newRig(t, nil, keysSecret(map[string][]byte{"ada.sshpub": signer.Public}))
 	old := b.repo.Commit("main", "first", map[string]string{"a": "1"})
 	b.repo.Git("tag", "v1.0.0", old)
 	b.repo.Commit("main", "second", map[string]string{"a": "2"})
@@ -38,13 +39,13 @@ func TestUnchangedCostsOneListing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b.T = t
 			b.create(name, func(obj *sourcev1.GitRepository) { obj.Spec.Reference = &ref })
-			b.mustBeReady(name)
+			b.MustBeReady(name)
 			lists, fetches := b.server.Lists.Load(), b.server.Fetches.Load()
 			for range 3 {
-				b.mustBeReady(name)
+				b.MustBeReady(name)
 			}
-			equal(t, b.server.Lists.Load()-lists, int32(3))
-			equal(t, b.server.Fetches.Load()-fetches, int32(0))
+			bench.Equal(t, b.server.Lists.Load()-lists, int32(3))
+			bench.Equal(t, b.server.Fetches.Load()-fetches, int32(0))
 		})
 	}
 	// Everybody reads the same repository as the same nobody: one mirror, and one with history for the old commits.
@@ -54,7 +55,7 @@ func TestUnchangedCostsOneListing(t *testing.T) {
 }
 
 func TestSubmodulesAreStored(t *testing.T) {
-	b := newBench(t, nil)
+	b := newRig(t, nil)
 	lib := gittest.NewRepo(t, b.root, "lib")
 	commit := lib.Commit("main", "lib", map[string]string{"lib.yaml": "lib"})
 	files := map[string]string{"a": "a", ".gitmodules": "[submodule \"lib\"]\n\tpath = lib\n\turl = ../lib.git\n"}
@@ -64,23 +65,23 @@ func TestSubmodulesAreStored(t *testing.T) {
 	b.repo.GitIndex(index, "update-index", "--add", "--cacheinfo", "160000,"+commit+",lib")
 	b.repo.CommitTree("main", "with a submodule", b.repo.GitIndex(index, "write-tree"))
 	b.create("app", nil)
-	without := b.mustBeReady("app").Status.Artifact
-	b.update("app", func(obj *sourcev1.GitRepository) { obj.Spec.RecurseSubmodules = true })
-	obj := b.mustBeReady("app")
+	without := b.MustBeReady("app").Status.Artifact
+	b.Update("app", func(obj *sourcev1.GitRepository) { obj.Spec.RecurseSubmodules = true })
+	obj := b.MustBeReady("app")
 	if !obj.Status.ObservedRecurseSubmodules || obj.Status.Artifact.Digest == without.Digest || obj.Status.Artifact.Revision != without.Revision {
 		t.Errorf("before %+v, after %+v", without, obj.Status)
 	}
 	lists := b.server.Lists.Load()
-	b.mustBeReady("app")
-	equal(t, b.server.Lists.Load()-lists, int32(1))
+	b.MustBeReady("app")
+	bench.Equal(t, b.server.Lists.Load()-lists, int32(1))
 
 	lib.Git("update-ref", "-d", "refs/heads/main")
-	b.update("app", func(obj *sourcev1.GitRepository) { obj.Spec.SparseCheckout = []string{"lib"} })
-	b.mustBeReady("app")
-	b.update("app", func(obj *sourcev1.GitRepository) { obj.Spec.SparseCheckout = []string{"gone"} })
-	obj, _ = b.pass("app")
-	equal(t, states(obj)["FetchFailed"], "True GitOperationFailed")
-	equal(t, states(obj)["ArtifactInStorage"], "True Succeeded")
+	b.Update("app", func(obj *sourcev1.GitRepository) { obj.Spec.SparseCheckout = []string{"lib"} })
+	b.MustBeReady("app")
+	b.Update("app", func(obj *sourcev1.GitRepository) { obj.Spec.SparseCheckout = []string{"gone"} })
+	obj, _ = b.Pass("app")
+	bench.Equal(t, bench.States(obj)["FetchFailed"], "True GitOperationFailed")
+	bench.Equal(t, bench.States(obj)["ArtifactInStorage"], "True Succeeded")
 }
 
 func TestGitHubApp(t *testing.T) {
@@ -106,7 +107,7 @@ func TestGitHubApp(t *testing.T) {
 		}}
 	}
 	none := secret("none", "")
-	b := newBench(t, &gittest.Auth{Username: "x-access-token", Password: "ghs_secret"}, secret("app", "99"), secret("other", "98"), none)
+	b := newRig(t, &gittest.Auth{Username: "x-access-token", Password: "ghs_secret"}, secret("app", "99"), secret("other", "98"), none)
 	b.repo.Commit("main", "first", map[string]string{"a": "1"})
 	use := func(provider, name string) func(*sourcev1.GitRepository) {
 		return func(obj *sourcev1.GitRepository) {
@@ -115,9 +116,9 @@ func TestGitHubApp(t *testing.T) {
 	}
 	b.create("good", use("github", "app"))
 	for range 2 {
-		b.mustBeReady("good")
+		b.MustBeReady("good")
 	}
-	equal(t, asked.Load(), int32(1))
+	bench.Equal(t, asked.Load(), int32(1))
 	for name, tt := range map[string]struct {
 		change       func(*sourcev1.GitRepository)
 		reason, part string
@@ -127,9 +128,9 @@ func TestGitHubApp(t *testing.T) {
 		"generic":         {use("generic", "app"), "InvalidProviderConfiguration", "spec.provider"},
 	} {
 		b.create(name, tt.change)
-		obj, _ := b.pass(name)
+		obj, _ := b.Pass(name)
 		ready := apimeta.FindStatusCondition(obj.Status.Conditions, "Ready")
-		if ready.Reason != tt.reason || !strings.Contains(ready.Message, tt.part) || states(obj)["FetchFailed"] != "True "+tt.reason {
+		if ready.Reason != tt.reason || !strings.Contains(ready.Message, tt.part) || bench.States(obj)["FetchFailed"] != "True "+tt.reason {
 			t.Errorf("%s: %+v", name, obj.Status.Conditions)
 		}
 	}

@@ -7,12 +7,12 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/peyk/peyk/internal/git"
 	"github.com/peyk/peyk/internal/git/ignore"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/source/access"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/git"
 )
 
@@ -28,11 +28,7 @@ func (p *pass) fetch(ctx context.Context) error {
 	if p.invalid != nil {
 		return invalid(p.invalid)
 	}
-	timeout := defaultTimeout
-	if p.obj.Spec.Timeout != nil {
-		timeout = p.obj.Spec.Timeout.Duration
-	}
-	p.ctx, p.cancel = context.WithTimeout(ctx, timeout)
+	p.ctx, p.cancel = follow.Within(ctx, p.obj.Spec.Timeout)
 	remote, err := p.remote(p.ctx)
 	if err != nil {
 		return err
@@ -142,15 +138,7 @@ func (p *pass) checkout() error {
 }
 
 func (p *pass) secret(ctx context.Context, field, name string) (*corev1.Secret, error) {
-	secret := &corev1.Secret{}
-	err := p.reader.Get(ctx, types.NamespacedName{Namespace: p.obj.Namespace, Name: name}, secret)
-	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%s: there is no Secret %s in namespace %s; create it or correct the name", field, name, p.obj.Namespace)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: reading Secret %s: %w", field, name, err)
-	}
-	return secret, nil
+	return access.Secrets{Reader: p.reader, Namespace: p.obj.Namespace}.Get(ctx, field, name)
 }
 
 // failed gives an error of the Git adapter its reason, and says which Secret the mend belongs in.

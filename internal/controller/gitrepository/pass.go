@@ -9,6 +9,7 @@ import (
 	"github.com/peyk/peyk/internal/git"
 	"github.com/peyk/peyk/internal/git/ignore"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/git"
 )
 
@@ -37,25 +38,29 @@ type pass struct {
 
 func (c *Controller) plan(obj *sourcev1.GitRepository) reconcile.Pass {
 	p := &pass{Controller: c, obj: obj, invalid: source.Check(&obj.Spec)}
-	return reconcile.Pass{
-		Phases: []reconcile.Phase{
+	return follow.Pass(obj, follow.Steps{
+		Find: []reconcile.Phase{
 			{Name: "include", Run: p.include, Failed: sourcev1.IncludeUnavailableCondition},
 			{Name: "fetch", Run: p.fetch, Failed: sourcev1.FetchFailedCondition},
 			p.verification(),
-			{
-				Name: "store", Run: p.store, Failed: sourcev1.StorageOperationFailedCondition,
-				Done: sourcev1.ArtifactInStorageCondition, Message: p.stored,
-			},
 		},
-		Ready:  func() (string, string) { return reconcile.ReasonSucceeded, p.stored() },
-		Settle: func(error) { p.close() },
-	}
+		Store: p.store, Stored: p.stored, News: p.news, Close: p.close,
+	})
 }
 
-func (p *pass) stored() string { return stored(p.obj) }
+func (p *pass) stored() (reason, message string) {
+	return reconcile.ReasonSucceeded, "stored artifact for revision '" + p.obj.Status.Artifact.Revision + "'"
+}
 
-func stored(obj *sourcev1.GitRepository) string {
-	return "stored artifact for revision '" + obj.Status.Artifact.Revision + "'"
+func (p *pass) news() (reason, message string) {
+	switch revision := p.revision.String(); {
+	case p.revision.Commit == "" || p.unverified != nil:
+	case revision != p.obj.Status.Artifact.Revision:
+		return follow.NewRevision, "new upstream revision '" + revision + "'"
+	case !p.sameIncludes():
+		return follow.IncludeChange, "included artifacts differ from last observed includes"
+	}
+	return "", ""
 }
 
 func (p *pass) close() {

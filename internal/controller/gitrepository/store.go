@@ -15,6 +15,7 @@ import (
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/git"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/git"
 )
 
@@ -54,7 +55,7 @@ func (p *pass) store(ctx context.Context) error {
 	if err != nil {
 		return p.notStored(err)
 	}
-	if was := p.obj.Status.Artifact; was == nil || was.Digest != found.Digest || was.Revision != found.Revision {
+	if follow.IsNew(p.obj, found) {
 		reconcile.Note(ctx, "NewArtifact", "stored artifact for commit '%s'", p.commit.Subject)
 	}
 	p.describe(found)
@@ -100,11 +101,9 @@ func (p *pass) notStored(err error) error {
 // unchanged returns the artifact that is stored, and whether it is what the spec asks for and the status says.
 func (p *pass) unchanged() (*artifact.Artifact, bool) {
 	found, ok := p.artifacts.Get(refOf(p.obj))
-	was, spec, status := p.obj.Status.Artifact, &p.obj.Spec, &p.obj.Status
-	if !ok || was == nil || found.Revision != p.revision.String() || found.Digest != was.Digest || found.Revision != was.Revision {
-		return found, false
-	}
-	return found, equality.Semantic.DeepEqual(spec.Ignore, status.ObservedIgnore) &&
+	spec, status := &p.obj.Spec, &p.obj.Status
+	return found, ok && found.Revision == p.revision.String() && found.Is(status.Artifact) &&
+		equality.Semantic.DeepEqual(spec.Ignore, status.ObservedIgnore) &&
 		slices.Equal(spec.Include, status.ObservedInclude) &&
 		slices.Equal(spec.SparseCheckout, status.ObservedSparseCheckout) &&
 		spec.RecurseSubmodules == status.ObservedRecurseSubmodules &&
@@ -112,9 +111,7 @@ func (p *pass) unchanged() (*artifact.Artifact, bool) {
 }
 
 func (p *pass) sameIncludes() bool {
-	return slices.EqualFunc(p.included, p.obj.Status.IncludedArtifacts, func(a *artifact.Artifact, b *meta.Artifact) bool {
-		return a.Digest == b.Digest && a.Revision == b.Revision
-	})
+	return slices.EqualFunc(p.included, p.obj.Status.IncludedArtifacts, (*artifact.Artifact).Is)
 }
 
 // describe writes the status. An artifact that is described already keeps its time.
@@ -132,4 +129,9 @@ func (p *pass) describe(found *artifact.Artifact) {
 	status.IncludedArtifacts = included
 	status.ObservedIgnore, status.ObservedInclude, status.ObservedSparseCheckout = spec.Ignore, spec.Include, spec.SparseCheckout
 	status.ObservedRecurseSubmodules = spec.RecurseSubmodules
+	status.SourceVerificationMode = nil
+	if spec.Verification != nil {
+		mode := spec.Verification.GetMode()
+		status.SourceVerificationMode = &mode
+	}
 }

@@ -10,13 +10,13 @@ import (
 	"slices"
 	"sync"
 
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/peyk/peyk/internal/git"
 	"github.com/peyk/peyk/internal/git/signature"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/source/follow"
 )
 
 // The reasons of the SourceVerified condition.
@@ -31,26 +31,9 @@ const (
 // verification is the phase that says whether the signatures count. The work is done while the revision is fetched, so
 // that nothing of a revision without the right signatures is written.
 func (p *pass) verification() reconcile.Phase {
-	phase := reconcile.Phase{Name: "verify"}
-	if p.obj.Spec.Verification == nil {
-		// A phase that succeeds takes the condition of its failure away.
-		phase.Failed = sourcev1.SourceVerifiedCondition
-		phase.Run = func(context.Context) error {
-			p.obj.Status.SourceVerificationMode = nil
-			return nil
-		}
-		return phase
-	}
-	phase.Done = sourcev1.SourceVerifiedCondition
-	phase.Message = func() string { return p.signers }
-	phase.Run = func(context.Context) error {
-		if p.unverified == nil {
-			mode := p.obj.Spec.Verification.GetMode()
-			p.obj.Status.SourceVerificationMode = &mode
-		}
-		return p.unverified
-	}
-	return phase
+	return follow.Verification(p.obj.Spec.Verification != nil, reconcile.Phase{
+		Run: func(context.Context) error { return p.unverified }, Message: func() string { return p.signers },
+	})
 }
 
 // check checks the signatures that spec.verify asks for, where that was not done for the same objects and keys before.

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/git/gittest"
+	"github.com/peyk/peyk/internal/testkit/bench"
 )
 
 func keysSecret(keys map[string][]byte) *corev1.Secret {
@@ -25,32 +26,32 @@ func verify(mode sourcev1.GitVerificationMode) func(*sourcev1.GitRepository) {
 	}
 }
 
-func (b *bench) setKeys(keys map[string][]byte) {
+func (b *rig) setKeys(keys map[string][]byte) {
 	b.Helper()
 	secret := &corev1.Secret{}
-	if err := b.client.Get(b.Context(), client.ObjectKey{Namespace: "default", Name: "keys"}, secret); err != nil {
+	if err := b.Client.Get(b.Context(), client.ObjectKey{Namespace: "default", Name: "keys"}, secret); err != nil {
 		b.Fatal(err)
 	}
 	secret.Data = keys
-	if err := b.client.Update(b.Context(), secret); err != nil {
+	if err := b.Client.Update(b.Context(), secret); err != nil {
 		b.Fatal(err)
 	}
 }
 
 func TestOnlySignedCommitsAreStored(t *testing.T) {
 	ada, eve := gittest.NewSigner(t), gittest.NewSigner(t)
-	b := newBench(t, nil, keysSecret(map[string][]byte{"ada.sshpub": ada.Public}))
+	b := newRig(t, nil, keysSecret(map[string][]byte{"ada.sshpub": ada.Public}))
 	b.repo.Commit("main", "first", map[string]string{"a.yaml": "1"})
 	first := ada.Commit(b.repo, "main")
 	b.create("app", verify("head"))
 
-	obj := b.mustBeReady("app")
-	equal(t, states(obj), map[string]string{
+	obj := b.MustBeReady("app")
+	bench.Equal(t, bench.States(obj), map[string]string{
 		"Ready": "True Succeeded", "ArtifactInStorage": "True Succeeded", "SourceVerified": "True Succeeded",
 	})
 	message := apimeta.FindStatusCondition(obj.Status.Conditions, "SourceVerified").Message
-	equal(t, message, "verified signature of\n\t- commit '"+first+"' with key '"+ada.Fingerprint+"'")
-	equal(t, *obj.Status.SourceVerificationMode, sourcev1.ModeGitHEAD)
+	bench.Equal(t, message, "verified signature of\n\t- commit '"+first+"' with key '"+ada.Fingerprint+"'")
+	bench.Equal(t, *obj.Status.SourceVerificationMode, sourcev1.ModeGitHEAD)
 
 	for name, make := range map[string]func() string{
 		"unsigned": func() string { return b.repo.Commit("main", "unsigned", map[string]string{"a.yaml": "2"}) },
@@ -60,14 +61,14 @@ func TestOnlySignedCommitsAreStored(t *testing.T) {
 		},
 	} {
 		bad := make()
-		obj, _ = b.pass("app")
-		equal(t, states(obj)["SourceVerified"], "False InvalidCommitSignature")
-		equal(t, states(obj)["Ready"], "False InvalidCommitSignature")
+		obj, _ = b.Pass("app")
+		bench.Equal(t, bench.States(obj)["SourceVerified"], "False InvalidCommitSignature")
+		bench.Equal(t, bench.States(obj)["Ready"], "False InvalidCommitSignature")
 		ready := apimeta.FindStatusCondition(obj.Status.Conditions, "Ready").Message
 		if !strings.Contains(ready, bad) || !strings.Contains(ready, "Secret keys") {
 			t.Errorf("%s: %s", name, ready)
 		}
-		found, ok := b.store.Get(refOf(obj))
+		found, ok := b.Store.Get(refOf(obj))
 		if !ok || found.Revision != "main@sha1:"+first || obj.Status.Artifact.Revision != found.Revision {
 			t.Errorf("%s: something else than the last good commit is stored: %+v", name, found)
 		}
@@ -75,30 +76,30 @@ func TestOnlySignedCommitsAreStored(t *testing.T) {
 	b.setKeys(map[string][]byte{"eve.sshpub": eve.Public, "ada.sshpub": ada.Public, "team.asc": []byte("no key")})
 	b.repo.Commit("main", "good again", map[string]string{"a.yaml": "4"})
 	eve.Commit(b.repo, "main")
-	b.mustBeReady("app")
+	b.MustBeReady("app")
 }
 
 // TestVerificationIsRememberedUntilKeysChange checks that an unchanged source is not checked again, and that one whose
 // keys are withdrawn is.
 func TestVerificationIsRememberedUntilKeysChange(t *testing.T) {
 	ada, eve := gittest.NewSigner(t), gittest.NewSigner(t)
-	b := newBench(t, nil, keysSecret(map[string][]byte{"ada.sshpub": ada.Public}))
+	b := newRig(t, nil, keysSecret(map[string][]byte{"ada.sshpub": ada.Public}))
 	b.repo.Commit("main", "first", map[string]string{"a.yaml": "1"})
 	ada.Commit(b.repo, "main")
 	b.create("app", verify("HEAD"))
-	b.mustBeReady("app")
-	fetches, writes := b.server.Fetches.Load(), b.writes
-	b.mustBeReady("app")
-	equal(t, b.server.Fetches.Load(), fetches)
-	equal(t, b.writes, writes)
+	b.MustBeReady("app")
+	fetches, writes := b.server.Fetches.Load(), b.Writes
+	b.MustBeReady("app")
+	bench.Equal(t, b.server.Fetches.Load(), fetches)
+	bench.Equal(t, b.Writes, writes)
 
 	b.setKeys(map[string][]byte{"eve.sshpub": eve.Public})
-	obj, _ := b.pass("app")
-	equal(t, states(obj)["SourceVerified"], "False InvalidCommitSignature")
+	obj, _ := b.Pass("app")
+	bench.Equal(t, bench.States(obj)["SourceVerified"], "False InvalidCommitSignature")
 
-	b.update("app", func(obj *sourcev1.GitRepository) { obj.Spec.Verification = nil })
-	obj = b.mustBeReady("app")
-	equal(t, states(obj), map[string]string{"Ready": "True Succeeded", "ArtifactInStorage": "True Succeeded"})
+	b.Update("app", func(obj *sourcev1.GitRepository) { obj.Spec.Verification = nil })
+	obj = b.MustBeReady("app")
+	bench.Equal(t, bench.States(obj), map[string]string{"Ready": "True Succeeded", "ArtifactInStorage": "True Succeeded"})
 	if obj.Status.SourceVerificationMode != nil {
 		t.Error("the mode of the verification is still there")
 	}
@@ -106,10 +107,10 @@ func TestVerificationIsRememberedUntilKeysChange(t *testing.T) {
 
 func TestSignedTags(t *testing.T) {
 	ada := gittest.NewSigner(t)
-	b := newBench(t, nil, keysSecret(map[string][]byte{"ada.sshpub": ada.Public}))
+	b := newRig(t, nil, keysSecret(map[string][]byte{"ada.sshpub": ada.Public}))
 	unsigned := b.repo.Commit("main", "first", map[string]string{"a.yaml": "1"})
 	b.create("branch", nil)
-	b.mustBeReady("branch")
+	b.MustBeReady("branch")
 	tag := ada.Tag(b.repo, "v1.0.0", "v1.0.0", unsigned)
 	ada.Tag(b.repo, "v9.0.0", "v1.0.0", unsigned)
 	b.repo.Git("tag", "light", unsigned)
@@ -141,12 +142,12 @@ func TestSignedTags(t *testing.T) {
 				verify(tt.mode)(obj)
 				obj.Spec.Reference = &tt.ref
 			})
-			obj, _ := b.pass(object)
-			equal(t, states(obj)["SourceVerified"], tt.state)
+			obj, _ := b.Pass(object)
+			bench.Equal(t, bench.States(obj)["SourceVerified"], tt.state)
 			if c := apimeta.FindStatusCondition(obj.Status.Conditions, "SourceVerified"); c == nil || !strings.Contains(c.Message, tt.message) {
 				t.Errorf("the condition does not say %q: %+v", tt.message, c)
 			}
-			if _, stored := b.store.Get(refOf(obj)); stored != strings.HasPrefix(tt.state, "True") {
+			if _, stored := b.Store.Get(refOf(obj)); stored != strings.HasPrefix(tt.state, "True") {
 				t.Errorf("stored: %t", stored)
 			}
 		})

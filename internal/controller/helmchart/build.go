@@ -11,6 +11,7 @@ import (
 
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/helm"
 )
 
@@ -19,7 +20,7 @@ func (p *pass) pull(ctx context.Context) error {
 	if p.stored != nil || p.isTree() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, source.Timeout(p.repository))
+	ctx, cancel := follow.Within(ctx, p.repository.Spec.Timeout)
 	defer cancel()
 	if source.IsOCI(p.repository) {
 		if err := p.locate(ctx); err != nil {

@@ -5,29 +5,24 @@ package helmchart
 import (
 	"context"
 	"fmt"
-	"time"
 
+	v2 "github.com/fluxcd/helm-controller/api/v2"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	watched "sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/source/follow"
 )
 
 // Deps are what the controller needs.
 type Deps struct {
-	Artifacts *artifact.Store
-	Charts    *helm.Store
-	Events    reconcile.EventRecorder
-	Metrics   *reconcile.Metrics
-	// Concurrent is how many HelmCharts are worked on at the same time.
-	Concurrent int
+	follow.Deps
+	Charts *helm.Store
 }
 
 // Controller reconciles HelmCharts.
@@ -47,44 +42,25 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	c := &Controller{
 		artifacts: d.Artifacts, charts: d.Charts, indexes: newIndexes(), reader: mgr.GetClient(), secrets: mgr.GetAPIReader(),
 	}
-	runner := reconcile.NewRunner(c.kind(), reconcile.Options{
-		Client: mgr.GetClient(), Events: d.Events, Metrics: d.Metrics,
-	})
 	err := mgr.GetFieldIndexer().IndexField(context.Background(), &sourcev1.HelmChart{}, bySource, func(obj client.Object) []string {
 		return []string{sourceOf(obj.(*sourcev1.HelmChart)).String()}
 	})
 	if err != nil {
 		return fmt.Errorf("indexing HelmCharts: %w", err)
 	}
-	err = ctrl.NewControllerManagedBy(mgr).
-		Named("helmchart").
-		For(&sourcev1.HelmChart{}, builder.WithPredicates(reconcile.Changed())).
-		WatchesRawSource(c.newArtifacts()).
-		WithOptions(controller.Options{MaxConcurrentReconciles: d.Concurrent}).
-		Complete(runner)
-	if err != nil {
-		return fmt.Errorf("adding the HelmChart controller: %w", err)
-	}
-	return nil
+	return follow.Setup(mgr, c.kind(), d.Deps, func(b *ctrl.Builder) { b.WatchesRawSource(c.newArtifacts()) })
 }
 
-func (c *Controller) kind() reconcile.Kind[*sourcev1.HelmChart] {
-	return reconcile.Kind[*sourcev1.HelmChart]{
-		Name:      sourcev1.HelmChartKind,
-		New:       func() *sourcev1.HelmChart { return &sourcev1.HelmChart{} },
-		Finalizer: sourcev1.SourceFinalizer,
+func (c *Controller) kind() follow.Kind[*sourcev1.HelmChart] {
+	return follow.Kind[*sourcev1.HelmChart]{
+		Name: sourcev1.HelmChartKind,
+		New:  func() *sourcev1.HelmChart { return &sourcev1.HelmChart{} },
 		Fields: func(obj *sourcev1.HelmChart) reconcile.Fields {
-			return reconcile.Fields{
-				ObservedGeneration: &obj.Status.ObservedGeneration, LastHandled: &obj.Status.LastHandledReconcileAt,
-			}
+			return reconcile.Fields{ObservedGeneration: &obj.Status.ObservedGeneration, LastHandled: &obj.Status.LastHandledReconcileAt}
 		},
 		Suspended: func(obj *sourcev1.HelmChart) bool { return obj.Spec.Suspend },
-		Interval:  func(obj *sourcev1.HelmChart) time.Duration { return obj.Spec.Interval.Duration },
 		Plan:      c.plan,
-		Metadata:  metadata,
-		Finalize: func(_ context.Context, obj *sourcev1.HelmChart) error {
-			return c.artifacts.Remove(refOf(obj))
-		},
+		Mute:      ofHelmRelease,
 	}
 }
 
@@ -111,17 +87,13 @@ func isSource(kind string) bool {
 	return kind == sourcev1.HelmRepositoryKind || kind == sourcev1.GitRepositoryKind || kind == sourcev1.BucketKind
 }
 
-func refOf(obj *sourcev1.HelmChart) artifact.Ref {
-	return artifact.Ref{Kind: sourcev1.HelmChartKind, Namespace: obj.Namespace, Name: obj.Name}
-}
+func refOf(obj *sourcev1.HelmChart) artifact.Ref { return follow.RefOf(sourcev1.HelmChartKind, obj) }
 
 func sourceOf(obj *sourcev1.HelmChart) artifact.Ref {
 	return artifact.Ref{Kind: obj.Spec.SourceRef.Kind, Namespace: obj.Namespace, Name: obj.Spec.SourceRef.Name}
 }
 
-func metadata(obj *sourcev1.HelmChart) map[string]string {
-	if a := obj.Status.Artifact; a != nil {
-		return map[string]string{reconcile.MetaRevision: a.Revision, "digest": a.Digest}
-	}
-	return nil
+// ofHelmRelease says whether a HelmChart was made for a HelmRelease, whose events tell of the chart.
+func ofHelmRelease(obj *sourcev1.HelmChart) bool {
+	return obj.Labels[v2.GroupVersion.Group+"/name"] != ""
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/helm"
 )
 
@@ -59,7 +60,7 @@ func (p *pass) remoteDependency(ctx context.Context, d helm.Dependency) (*helm.D
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, source.Timeout(obj))
+	ctx, cancel := follow.Within(ctx, obj.Spec.Timeout)
 	defer cancel()
 	from, err := source.Repository(ctx, p.keep(), obj)
 	if err != nil {

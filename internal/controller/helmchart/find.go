@@ -20,6 +20,7 @@ import (
 	"github.com/peyk/peyk/internal/registry"
 	"github.com/peyk/peyk/internal/render/helm"
 	"github.com/peyk/peyk/internal/source/access"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/helm"
 )
 
@@ -78,7 +79,7 @@ func (p *pass) findChart(ctx context.Context) error {
 	if p.isTree() {
 		err = p.findInTree()
 	} else {
-		ctx, cancel := context.WithTimeout(ctx, source.Timeout(p.repository))
+		ctx, cancel := follow.Within(ctx, p.repository.Spec.Timeout)
 		defer cancel()
 		p.found, err = p.findVersion(ctx, p.access, p.obj.Spec.Chart, p.obj.Spec.Version)
 		if err != nil {

@@ -1,7 +1,6 @@
 package helmchart
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 
@@ -10,6 +9,7 @@ import (
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/source/follow"
 )
 
 // The reasons of what goes wrong with a chart.
@@ -47,34 +47,33 @@ type pass struct {
 
 func (c *Controller) plan(obj *sourcev1.HelmChart) reconcile.Pass {
 	p := &pass{Controller: c, obj: obj, release: func() {}}
-	return reconcile.Pass{
-		Phases: []reconcile.Phase{
+	return follow.Pass(obj, follow.Steps{
+		Find: []reconcile.Phase{
 			{Name: "find source", Run: p.findSource, Failed: sourcev1.FetchFailedCondition},
 			{Name: "find chart", Run: p.findChart, Failed: sourcev1.FetchFailedCondition},
 			p.verification(),
 			{Name: "pull", Run: p.pull, Failed: sourcev1.FetchFailedCondition},
 			{Name: "build", Run: p.build, Failed: sourcev1.BuildFailedCondition},
-			{
-				Name: "store", Run: p.store, Failed: sourcev1.StorageOperationFailedCondition,
-				Done: sourcev1.ArtifactInStorageCondition, Reason: p.reason, Message: p.summary,
-			},
 		},
-		Ready:  func() (string, string) { return p.reason(), p.summary() },
-		Settle: func(error) { p.release() },
-	}
+		Store: p.store, Stored: p.done, News: p.news, Close: func() { p.release() },
+	})
 }
 
-// verification is the phase that checks signatures. Without spec.verify it removes what an earlier check said.
+func (p *pass) done() (reason, message string) { return p.reason(), p.summary() }
+
+func (p *pass) news() (reason, message string) {
+	if p.version == "" || p.stored != nil {
+		return "", ""
+	}
+	return follow.NewChart, p.summary()
+}
+
+// verification is the phase that checks signatures.
 func (p *pass) verification() reconcile.Phase {
-	if p.obj.Spec.Verify == nil {
-		return reconcile.Phase{
-			Name: "skip verification", Run: func(context.Context) error { return nil }, Failed: sourcev1.SourceVerifiedCondition,
-		}
-	}
-	return reconcile.Phase{
-		Name: "verify", Run: p.verify, Failed: sourcev1.BuildFailedCondition, Done: sourcev1.SourceVerifiedCondition,
+	return follow.Verification(p.obj.Spec.Verify != nil, reconcile.Phase{
+		Run: p.verify, Failed: sourcev1.BuildFailedCondition,
 		Message: func() string { return "verified signature of version " + p.version },
-	}
+	})
 }
 
 // merges returns the values files that are to be merged. values.yaml alone is what the chart does anyway.

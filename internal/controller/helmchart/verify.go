@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/helm"
 	"github.com/peyk/peyk/internal/source/oci"
 )
@@ -30,7 +31,7 @@ func (p *pass) verify(ctx context.Context) error {
 	if err != nil {
 		return reconcile.Fail(reasonVerification, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, source.Timeout(p.repository))
+	ctx, cancel := follow.Within(ctx, p.repository.Spec.Timeout)
 	defer cancel()
 	if err := p.locate(ctx); err != nil {
 		return err

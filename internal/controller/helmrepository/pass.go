@@ -17,6 +17,7 @@ import (
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
 	"github.com/peyk/peyk/internal/source/access"
+	"github.com/peyk/peyk/internal/source/follow"
 	source "github.com/peyk/peyk/internal/source/helm"
 )
 
@@ -33,25 +34,27 @@ type pass struct {
 
 func (c *Controller) plan(obj *sourcev1.HelmRepository) reconcile.Pass {
 	p := &pass{Controller: c, obj: obj}
-	return reconcile.Pass{
-		Phases: []reconcile.Phase{
-			{Name: "fetch", Run: p.fetch, Failed: sourcev1.FetchFailedCondition},
-			{
-				Name: "store", Run: p.store, Failed: sourcev1.StorageOperationFailedCondition,
-				Done: sourcev1.ArtifactInStorageCondition, Message: p.message,
-			},
-		},
-		Ready: func() (string, string) { return reconcile.ReasonSucceeded, p.message() },
-		Settle: func(error) {
-			if p.file != "" {
-				_ = os.Remove(p.file)
-			}
-		},
-	}
+	return follow.Pass(obj, follow.Steps{
+		Find:  []reconcile.Phase{{Name: "fetch", Run: p.fetch, Failed: sourcev1.FetchFailedCondition}},
+		Store: p.store, Stored: p.message, News: p.news, Close: p.close,
+	})
 }
 
-func (p *pass) message() string {
-	return "stored artifact: revision '" + p.obj.Status.Artifact.Revision + "'"
+func (p *pass) message() (reason, message string) {
+	return reconcile.ReasonSucceeded, "stored artifact: revision '" + p.obj.Status.Artifact.Revision + "'"
+}
+
+func (p *pass) news() (reason, message string) {
+	if p.revision == "" || p.revision == p.obj.Status.Artifact.Revision {
+		return "", ""
+	}
+	return follow.NewRevision, "new index revision '" + p.revision + "'"
+}
+
+func (p *pass) close() {
+	if p.file != "" {
+		_ = os.Remove(p.file)
+	}
 }
 
 // fetch downloads the index, unless the server says that it is the one that is stored.
@@ -60,7 +63,7 @@ func (p *pass) fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, source.Timeout(p.obj))
+	ctx, cancel := follow.Within(ctx, p.obj.Spec.Timeout)
 	defer cancel()
 	current, was := p.current()
 	unchanged, err := p.download(ctx, repository, was)
@@ -80,7 +83,7 @@ func (p *pass) fetch(ctx context.Context) error {
 // current returns the index that is stored, when the status tells of it, and what the server said about it.
 func (p *pass) current() (*artifact.Artifact, helm.Validators) {
 	found, ok := p.artifacts.Get(refOf(p.obj))
-	if !ok || p.obj.Status.Artifact == nil || found.Digest != p.obj.Status.Artifact.Digest {
+	if !ok || !found.Is(p.obj.Status.Artifact) {
 		return nil, helm.Validators{}
 	}
 	p.mu.Lock()
@@ -102,7 +105,9 @@ func (p *pass) download(ctx context.Context, repository helm.Repository, was hel
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}
-	p.revision = "sha256:" + hex.EncodeToString(hash.Sum(nil))
+	if err == nil && !unchanged {
+		p.revision = "sha256:" + hex.EncodeToString(hash.Sum(nil))
+	}
 	return unchanged, err
 }
 
@@ -119,7 +124,6 @@ func (p *pass) failed(err error) error {
 
 // store keeps a new index and describes it in the status.
 func (p *pass) store(ctx context.Context) error {
-	was := p.obj.Status.Artifact
 	if p.stored == nil {
 		var err error
 		name := "index-" + strings.TrimPrefix(p.revision, "sha256:") + ".yaml"
@@ -128,9 +132,10 @@ func (p *pass) store(ctx context.Context) error {
 		}
 	}
 	p.remember()
-	p.obj.Status.Artifact = p.stored.Describe(was)
+	isNew := follow.IsNew(p.obj, p.stored)
+	p.obj.Status.Artifact = p.stored.Describe(p.obj.Status.Artifact)
 	p.obj.Status.URL = p.stored.URL
-	if was == nil || was.Digest != p.stored.Digest {
+	if isNew {
 		reconcile.Note(ctx, "NewArtifact", "stored fetched index of size %s from '%s'", size(p.stored.Size), p.obj.Spec.URL)
 	}
 	return nil

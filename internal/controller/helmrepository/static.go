@@ -37,7 +37,8 @@ func (c *Controller) leave(ctx context.Context, obj *sourcev1.HelmRepository) er
 	if !controllerutil.RemoveFinalizer(obj, sourcev1.SourceFinalizer) {
 		return nil
 	}
-	if err := c.forget(obj); err != nil {
+	c.forget(obj)
+	if err := c.artifacts.Remove(refOf(obj)); err != nil {
 		return err
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})

@@ -3,33 +3,21 @@
 package ocirepository
 
 import (
-	"context"
-	"fmt"
-	"time"
-
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/registry"
+	"github.com/peyk/peyk/internal/source/follow"
 	"github.com/peyk/peyk/internal/source/oci"
 )
 
-// defaultTimeout is how long one pass may take where spec.timeout says nothing.
-const defaultTimeout = 60 * time.Second
-
 // Deps are what the controller needs.
 type Deps struct {
-	Artifacts  *artifact.Store
+	follow.Deps
 	Registries *registry.Pool
-	Events     reconcile.EventRecorder
-	Metrics    *reconcile.Metrics
-	// Concurrent is how many OCIRepositories are worked on at the same time.
-	Concurrent int
 }
 
 // Controller reconciles OCIRepositories.
@@ -46,52 +34,26 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	c := &Controller{
 		artifacts: d.Artifacts, registries: d.Registries, limits: oci.DefaultLimits(), secrets: mgr.GetAPIReader(),
 	}
-	runner := reconcile.NewRunner(c.kind(), reconcile.Options{
-		Client: mgr.GetClient(), Events: d.Events, Metrics: d.Metrics,
-	})
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("ocirepository").
-		For(&sourcev1.OCIRepository{}, builder.WithPredicates(reconcile.Changed())).
-		WithOptions(controller.Options{MaxConcurrentReconciles: d.Concurrent}).
-		Complete(runner)
-	if err != nil {
-		return fmt.Errorf("adding the OCIRepository controller: %w", err)
-	}
-	return nil
+	return follow.Setup(mgr, c.kind(), d.Deps)
 }
 
-func (c *Controller) kind() reconcile.Kind[*sourcev1.OCIRepository] {
-	return reconcile.Kind[*sourcev1.OCIRepository]{
-		Name:      sourcev1.OCIRepositoryKind,
-		New:       func() *sourcev1.OCIRepository { return &sourcev1.OCIRepository{} },
-		Finalizer: sourcev1.SourceFinalizer,
+func (c *Controller) kind() follow.Kind[*sourcev1.OCIRepository] {
+	return follow.Kind[*sourcev1.OCIRepository]{
+		Name: sourcev1.OCIRepositoryKind,
+		New:  func() *sourcev1.OCIRepository { return &sourcev1.OCIRepository{} },
 		Fields: func(obj *sourcev1.OCIRepository) reconcile.Fields {
-			return reconcile.Fields{
-				ObservedGeneration: &obj.Status.ObservedGeneration, LastHandled: &obj.Status.LastHandledReconcileAt,
-			}
+			return reconcile.Fields{ObservedGeneration: &obj.Status.ObservedGeneration, LastHandled: &obj.Status.LastHandledReconcileAt}
 		},
 		Suspended: func(obj *sourcev1.OCIRepository) bool { return obj.Spec.Suspend },
-		Interval:  func(obj *sourcev1.OCIRepository) time.Duration { return obj.Spec.Interval.Duration },
 		Plan:      c.plan,
-		Metadata:  metadata,
-		Finalize: func(_ context.Context, obj *sourcev1.OCIRepository) error {
-			return c.artifacts.Remove(refOf(obj))
+		Metadata: func(obj *sourcev1.OCIRepository, facts map[string]string) {
+			if origin := obj.Status.Artifact.Metadata[oci.OriginRevision]; origin != "" {
+				facts[reconcile.MetaOriginRevision] = origin
+			}
 		},
 	}
 }
 
 func refOf(obj *sourcev1.OCIRepository) artifact.Ref {
-	return artifact.Ref{Kind: sourcev1.OCIRepositoryKind, Namespace: obj.Namespace, Name: obj.Name}
-}
-
-func metadata(obj *sourcev1.OCIRepository) map[string]string {
-	a := obj.Status.Artifact
-	if a == nil {
-		return nil
-	}
-	facts := map[string]string{reconcile.MetaRevision: a.Revision, "digest": a.Digest}
-	if origin := a.Metadata[oci.OriginRevision]; origin != "" {
-		facts[reconcile.MetaOriginRevision] = origin
-	}
-	return facts
+	return follow.RefOf(sourcev1.OCIRepositoryKind, obj)
 }

@@ -13,14 +13,14 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/artifact"
+	"github.com/peyk/peyk/internal/testkit/bench"
 )
 
-func (b *bench) files(a *artifact.Artifact) map[string]string {
+func (b *rig) files(a *artifact.Artifact) map[string]string {
 	b.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(a.Dir, func(name string, entry os.DirEntry, err error) error {
@@ -39,56 +39,56 @@ func (b *bench) files(a *artifact.Artifact) map[string]string {
 }
 
 func TestFollowsATag(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	annotations := map[string]string{
 		"org.opencontainers.image.source": "https://git.test/app", "org.opencontainers.image.revision": "main@sha1:abc",
 	}
 	digest := b.push(image(t, map[string]string{"deploy/a.yaml": "a: 1\n"}, annotations), "latest")
 	b.create("app", nil)
-	obj, result := b.pass("app")
-	equal(t, states(obj), map[string]string{"Ready": "True Succeeded", "ArtifactInStorage": "True Succeeded"})
+	obj, result := b.Pass("app")
+	bench.Equal(t, bench.States(obj), map[string]string{"Ready": "True Succeeded", "ArtifactInStorage": "True Succeeded"})
 	revision := "latest@" + digest
-	equal(t, readyMessage(obj), "stored artifact for digest '"+revision+"'")
+	bench.Equal(t, bench.Message(obj), "stored artifact for digest '"+revision+"'")
 	if result.RequeueAfter < 57*time.Second || result.RequeueAfter > 63*time.Second {
 		t.Errorf("the next pass is in %s", result.RequeueAfter)
 	}
-	found, ok := b.store.Get(refOf(obj))
+	found, ok := b.Store.Get(refOf(obj))
 	if !ok {
 		t.Fatal("no artifact is stored")
 	}
 	file := "ocirepository/default/app/" + strings.TrimPrefix(digest, "sha256:") + ".tar.gz"
-	equal(t, obj.Status.Artifact, &meta.Artifact{
+	bench.Equal(t, obj.Status.Artifact, &meta.Artifact{
 		Digest: found.Digest, Revision: revision, Size: &found.Size, LastUpdateTime: obj.Status.Artifact.LastUpdateTime,
 		Path: file, URL: "http://peyk.test/" + file, Metadata: annotations,
 	})
-	equal(t, obj.Status.URL, obj.Status.Artifact.URL)
-	equal(t, obj.Finalizers, []string{"finalizers.fluxcd.io"})
-	equal(t, b.files(found), map[string]string{"deploy/a.yaml": "a: 1\n"})
+	bench.Equal(t, obj.Status.URL, obj.Status.Artifact.URL)
+	bench.Equal(t, obj.Finalizers, []string{"finalizers.fluxcd.io"})
+	bench.Equal(t, b.files(found), map[string]string{"deploy/a.yaml": "a: 1\n"})
 	announced := "app Normal NewArtifact stored artifact with revision '" + revision + "' from 'oci://" + b.host +
 		"/org/app', origin source 'https://git.test/app', origin revision 'main@sha1:abc'"
-	if len(b.events) == 0 || !strings.HasPrefix(b.events[0], announced) {
-		t.Errorf("the events are %q, want %q first", b.events, announced)
+	if len(b.Events) == 0 || !strings.HasPrefix(b.Events[0], announced) {
+		t.Errorf("the events are %q, want %q first", b.Events, announced)
 	}
-	told := len(b.events)
+	told := len(b.Events)
 
 	// The tag did not move: one request, no write, no event.
 	b.asked.take()
-	b.pass("app")
-	equal(t, b.asked.take(), []string{"HEAD /v2/org/app/manifests/latest"})
-	equal(t, b.writes, 1)
-	equal(t, len(b.events), told)
+	b.Pass("app")
+	bench.Equal(t, b.asked.take(), []string{"HEAD /v2/org/app/manifests/latest"})
+	bench.Equal(t, b.Writes, 1)
+	bench.Equal(t, len(b.Events), told)
 
 	// It moves.
 	b.push(image(t, map[string]string{"deploy/a.yaml": "a: 2\n"}, nil), "latest")
-	obj = b.mustBeReady("app")
-	found, _ = b.store.Get(refOf(obj))
-	equal(t, b.files(found), map[string]string{"deploy/a.yaml": "a: 2\n"})
-	equal(t, len(obj.Status.Artifact.Metadata), 0)
-	equal(t, b.writes, 2)
+	obj = b.MustBeReady("app")
+	found, _ = b.Store.Get(refOf(obj))
+	bench.Equal(t, b.files(found), map[string]string{"deploy/a.yaml": "a: 2\n"})
+	bench.Equal(t, len(obj.Status.Artifact.Metadata), 0)
+	bench.Equal(t, b.Writes, 2)
 }
 
 func TestReferences(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	digests := map[string]string{}
 	for _, tag := range []string{"1.0.0", "1.2.0", "v1.10.0", "2.0.0-rc.1", "1.3.0-staging", "nightly", "1.11", "1.9.0_b1"} {
 		digests[tag] = b.push(image(t, map[string]string{"tag": tag}, nil), tag)
@@ -110,47 +110,47 @@ func TestReferences(t *testing.T) {
 		if tt.want == "" {
 			want = tt.ref.Digest
 		}
-		equal(t, b.mustBeReady(name).Status.Artifact.Revision, want)
+		bench.Equal(t, b.MustBeReady(name).Status.Artifact.Revision, want)
 	}
 	// Nothing is asked for a digest that is stored.
 	b.asked.take()
-	b.mustBeReady("app5")
-	equal(t, b.asked.take(), []string(nil))
+	b.MustBeReady("app5")
+	bench.Equal(t, b.asked.take(), []string(nil))
 
 	// An underscore is a plus in the tags of charts only.
-	chart := layered(t, nil, static.NewLayer(tarball(t, map[string]string{"web/Chart.yaml": "name: web"}), chartLayer))
+	chart := layered(t, nil, static.NewLayer(bench.Tarball(t, "", map[string]string{"web/Chart.yaml": "name: web"}), chartLayer))
 	digest := b.push(chart, "3.0.0_b2", "3.0.0_b1")
 	b.create("chart", func(s *sourcev1.OCIRepositorySpec) {
 		s.Reference = &sourcev1.OCIRepositoryRef{SemVer: "3.x"}
 		s.LayerSelector = &sourcev1.OCILayerSelector{MediaType: chartLayer, Operation: "copy"}
 	})
-	obj := b.mustBeReady("chart")
-	equal(t, obj.Status.Artifact.Revision, "3.0.0_b2@"+digest)
+	obj := b.MustBeReady("chart")
+	bench.Equal(t, obj.Status.Artifact.Revision, "3.0.0_b2@"+digest)
 }
 
 const chartLayer = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 
 func TestLayers(t *testing.T) {
-	b := newBench(t)
-	archive := tarball(t, map[string]string{"web/Chart.yaml": "name: web"})
+	b := newRig(t)
+	archive := bench.Tarball(t, "", map[string]string{"web/Chart.yaml": "name: web"})
 	digest := b.push(layered(t, nil,
-		static.NewLayer(tarball(t, map[string]string{"first": "1"}), manifests), static.NewLayer(archive, chartLayer)), "latest")
+		static.NewLayer(bench.Tarball(t, "", map[string]string{"first": "1"}), manifests), static.NewLayer(archive, chartLayer)), "latest")
 	b.create("app", nil)
-	obj := b.mustBeReady("app")
-	found, _ := b.store.Get(refOf(obj))
-	equal(t, b.files(found), map[string]string{"first": "1"})
+	obj := b.MustBeReady("app")
+	found, _ := b.Store.Get(refOf(obj))
+	bench.Equal(t, b.files(found), map[string]string{"first": "1"})
 
 	b.update("app", func(s *sourcev1.OCIRepositorySpec) {
 		s.LayerSelector = &sourcev1.OCILayerSelector{MediaType: chartLayer}
 	})
-	obj = b.mustBeReady("app")
-	found, _ = b.store.Get(refOf(obj))
-	equal(t, b.files(found), map[string]string{"web/Chart.yaml": "name: web"})
-	equal(t, obj.Status.ObservedLayerSelector, obj.Spec.LayerSelector)
+	obj = b.MustBeReady("app")
+	found, _ = b.Store.Get(refOf(obj))
+	bench.Equal(t, b.files(found), map[string]string{"web/Chart.yaml": "name: web"})
+	bench.Equal(t, obj.Status.ObservedLayerSelector, obj.Spec.LayerSelector)
 
 	b.update("app", func(s *sourcev1.OCIRepositorySpec) { s.LayerSelector.Operation = "copy" })
-	obj = b.mustBeReady("app")
-	found, _ = b.store.Get(refOf(obj))
+	obj = b.MustBeReady("app")
+	found, _ = b.Store.Get(refOf(obj))
 	content, err := os.ReadFile(found.File)
 	if err != nil || string(content) != string(archive) || found.Dir != "" {
 		t.Errorf("%d bytes of %d, %v", len(content), len(archive), err)
@@ -160,9 +160,9 @@ func TestLayers(t *testing.T) {
 	}
 
 	b.update("app", func(s *sourcev1.OCIRepositorySpec) { s.LayerSelector.MediaType = "application/x" })
-	obj, _ = b.pass("app")
-	equal(t, states(obj)["FetchFailed"], "True OCIArtifactLayerOperationFailed")
-	mentions(t, readyMessage(obj), "application/x", chartLayer)
+	obj, _ = b.Pass("app")
+	bench.Equal(t, bench.States(obj)["FetchFailed"], "True OCIArtifactLayerOperationFailed")
+	mentions(t, bench.Message(obj), "application/x", chartLayer)
 }
 
 func mentions(t *testing.T, text string, parts ...string) {
@@ -175,28 +175,28 @@ func mentions(t *testing.T, text string, parts ...string) {
 }
 
 func TestIgnore(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	b.push(image(t, map[string]string{
 		"a.yaml": "1", "logo.png": "2", "docs/b.md": "3", "docs/c.yaml": "4", "docs/.sourceignore": "c.yaml\n", ".sourceignore": "secret.txt\n",
 		"x/secret.txt": "5", ".github/x.yml": "6",
 	}, nil), "latest")
 	b.create("app", nil)
-	obj := b.mustBeReady("app")
-	found, _ := b.store.Get(refOf(obj))
+	obj := b.MustBeReady("app")
+	found, _ := b.Store.Get(refOf(obj))
 	plain := map[string]string{"a.yaml": "1", "docs/b.md": "3", "docs/.sourceignore": "c.yaml\n", ".sourceignore": "secret.txt\n"}
-	equal(t, b.files(found), plain)
+	bench.Equal(t, b.files(found), plain)
 	ignore := "*.md\n!logo.png\n"
 	b.update("app", func(s *sourcev1.OCIRepositorySpec) { s.Ignore = &ignore })
-	obj = b.mustBeReady("app")
-	found, _ = b.store.Get(refOf(obj))
-	equal(t, b.files(found), map[string]string{
+	obj = b.MustBeReady("app")
+	found, _ = b.Store.Get(refOf(obj))
+	bench.Equal(t, b.files(found), map[string]string{
 		"a.yaml": "1", "logo.png": "2", "docs/.sourceignore": "c.yaml\n", ".sourceignore": "secret.txt\n",
 	})
-	equal(t, *obj.Status.ObservedIgnore, ignore)
+	bench.Equal(t, *obj.Status.ObservedIgnore, ignore)
 }
 
 func TestWrongSpecs(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	b.push(image(t, map[string]string{"a": "1"}, nil), "latest", "1.0.0")
 	stalled, retried := "Stalled", "Reconciling"
 	secret := &meta.LocalObjectReference{Name: "nope"}
@@ -233,41 +233,41 @@ func TestWrongSpecs(t *testing.T) {
 	} {
 		name := fmt.Sprint("app", i)
 		b.create(name, tt.change)
-		obj, result := b.pass(name)
-		got := states(obj)
+		obj, result := b.Pass(name)
+		got := bench.States(obj)
 		if got["Ready"] != "False "+tt.reason || got[tt.state] == "" || obj.Status.Artifact != nil {
 			t.Errorf("%d: %v", i, got)
 		}
 		if (result.RequeueAfter == 0) != (tt.state == stalled) {
 			t.Errorf("%d: the next pass is in %s", i, result.RequeueAfter)
 		}
-		mentions(t, readyMessage(obj), tt.parts...)
+		mentions(t, bench.Message(obj), tt.parts...)
 	}
 }
 
 func TestLostDataIsPulledAgainWithoutAWrite(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	b.push(image(t, map[string]string{"a.yaml": "1"}, nil), "latest")
 	b.create("app", nil)
-	before := b.mustBeReady("app")
-	if err := os.RemoveAll(b.dataDir); err != nil {
+	before := b.MustBeReady("app")
+	if err := os.RemoveAll(b.Data); err != nil {
 		t.Fatal(err)
 	}
 	b.restart()
-	after := b.mustBeReady("app")
-	equal(t, after, before)
-	equal(t, b.writes, 1)
-	if _, ok := b.store.Get(refOf(after)); !ok {
+	after := b.MustBeReady("app")
+	bench.Equal(t, after, before)
+	bench.Equal(t, b.Writes, 1)
+	if _, ok := b.Store.Get(refOf(after)); !ok {
 		t.Error("the artifact is not there")
 	}
 }
 
 // TestRegistryInTrouble keeps what is stored while the registry does not work, and asks it when it wants to be asked.
 func TestRegistryInTrouble(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	b.push(image(t, map[string]string{"a.yaml": "1"}, nil), "latest")
 	b.create("app", nil)
-	good := b.mustBeReady("app").Status.Artifact
+	good := b.MustBeReady("app").Status.Artifact
 	for _, tt := range []struct {
 		status int
 		header string
@@ -284,24 +284,24 @@ func TestRegistryInTrouble(t *testing.T) {
 			http.Error(w, strings.Repeat("trouble ", 100), tt.status)
 			return true
 		})
-		obj, result := b.pass("app")
-		equal(t, states(obj)["FetchFailed"], "True OCIArtifactPullFailed")
-		mentions(t, readyMessage(obj), fmt.Sprint(tt.status), b.host)
-		if len(readyMessage(obj)) > 500 {
-			t.Errorf("all that the registry said is in the message: %s", readyMessage(obj))
+		obj, result := b.Pass("app")
+		bench.Equal(t, bench.States(obj)["FetchFailed"], "True OCIArtifactPullFailed")
+		mentions(t, bench.Message(obj), fmt.Sprint(tt.status), b.host)
+		if len(bench.Message(obj)) > 500 {
+			t.Errorf("all that the registry said is in the message: %s", bench.Message(obj))
 		}
 		if result.RequeueAfter < tt.least || result.RequeueAfter > tt.least+2*time.Minute {
 			t.Errorf("%d: the next pass is in %s", tt.status, result.RequeueAfter)
 		}
-		equal(t, obj.Status.Artifact, good)
+		bench.Equal(t, obj.Status.Artifact, good)
 		b.asked.instead(nil)
-		obj = b.mustBeReady("app")
-		equal(t, states(obj), map[string]string{"Ready": "True Succeeded", "ArtifactInStorage": "True Succeeded"})
+		obj = b.MustBeReady("app")
+		bench.Equal(t, bench.States(obj), map[string]string{"Ready": "True Succeeded", "ArtifactInStorage": "True Succeeded"})
 	}
 }
 
 func TestRegistryWithoutHead(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	digest := b.push(image(t, map[string]string{"a.yaml": "1"}, nil), "latest")
 	b.asked.instead(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodHead {
@@ -311,14 +311,14 @@ func TestRegistryWithoutHead(t *testing.T) {
 		return true
 	})
 	b.create("app", nil)
-	equal(t, b.mustBeReady("app").Status.Artifact.Revision, "latest@"+digest)
+	bench.Equal(t, b.MustBeReady("app").Status.Artifact.Revision, "latest@"+digest)
 	b.asked.take()
-	b.mustBeReady("app")
-	equal(t, b.asked.take(), []string{"HEAD /v2/org/app/manifests/latest", "GET /v2/org/app/manifests/latest"})
+	b.MustBeReady("app")
+	bench.Equal(t, b.asked.take(), []string{"HEAD /v2/org/app/manifests/latest", "GET /v2/org/app/manifests/latest"})
 }
 
 func TestHangingRegistry(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	release := make(chan struct{})
 	defer close(release)
 	b.asked.instead(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -329,13 +329,13 @@ func TestHangingRegistry(t *testing.T) {
 		return true
 	})
 	b.create("app", func(s *sourcev1.OCIRepositorySpec) { s.Timeout = &metav1.Duration{Duration: 100 * time.Millisecond} })
-	obj, _ := b.pass("app")
-	equal(t, states(obj)["FetchFailed"], "True OCIArtifactPullFailed")
-	mentions(t, readyMessage(obj), "in time")
+	obj, _ := b.Pass("app")
+	bench.Equal(t, bench.States(obj)["FetchFailed"], "True OCIArtifactPullFailed")
+	mentions(t, bench.Message(obj), "in time")
 }
 
 func TestHostileArtifacts(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	b.limits.LayerBytes, b.limits.Unpack = 1<<20, artifact.UnpackLimits{Files: 10, FileBytes: 1 << 20, Bytes: 2 << 20}
 	b.restart()
 	many := map[string]string{}
@@ -343,28 +343,28 @@ func TestHostileArtifacts(t *testing.T) {
 		many[fmt.Sprint(i)] = "x"
 	}
 	for name, content := range map[string][]byte{
-		"leads-out": tarball(t, map[string]string{"../../escaped": "x"}),
-		"absolute":  tarball(t, map[string]string{"/etc/escaped": "x"}),
-		"bomb":      tarball(t, map[string]string{"a": strings.Repeat("0", 3<<20)}),
-		"many":      tarball(t, many),
+		"leads-out": bench.Tarball(t, "", map[string]string{"../../escaped": "x"}),
+		"absolute":  bench.Tarball(t, "", map[string]string{"/etc/escaped": "x"}),
+		"bomb":      bench.Tarball(t, "", map[string]string{"a": strings.Repeat("0", 3<<20)}),
+		"many":      bench.Tarball(t, "", many),
 		"garbage":   []byte("this is no archive"),
 		"large":     []byte(strings.Repeat("x", 1<<20+1)),
 	} {
 		b.push(layered(t, nil, static.NewLayer(content, manifests)), name)
 		b.create(name, func(s *sourcev1.OCIRepositorySpec) { s.Reference = &sourcev1.OCIRepositoryRef{Tag: name} })
-		obj, _ := b.pass(name)
-		if got := states(obj)["FetchFailed"]; got != "True OCIArtifactLayerOperationFailed" || obj.Status.Artifact != nil {
-			t.Errorf("%s: %s: %s", name, got, readyMessage(obj))
+		obj, _ := b.Pass(name)
+		if got := bench.States(obj)["FetchFailed"]; got != "True OCIArtifactLayerOperationFailed" || obj.Status.Artifact != nil {
+			t.Errorf("%s: %s: %s", name, got, bench.Message(obj))
 		}
 	}
 }
 
 // TestLyingRegistry sends other bytes than it announced.
 func TestLyingRegistry(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	b.push(image(t, map[string]string{"a.yaml": "1"}, nil), "latest")
-	other := tarball(t, map[string]string{"a.yaml": "2"})
-	for name, reply := range map[string][]byte{"other": other, "longer": append(tarball(t, map[string]string{"a.yaml": "1"}), "and more"...), "empty": nil} {
+	other := bench.Tarball(t, "", map[string]string{"a.yaml": "2"})
+	for name, reply := range map[string][]byte{"other": other, "longer": append(bench.Tarball(t, "", map[string]string{"a.yaml": "1"}), "and more"...), "empty": nil} {
 		b.restart()
 		b.asked.instead(func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, "/blobs/") || r.Method != http.MethodGet {
@@ -374,35 +374,24 @@ func TestLyingRegistry(t *testing.T) {
 			return true
 		})
 		b.create(name, nil)
-		obj, _ := b.pass(name)
-		if states(obj)["Ready"] == "True Succeeded" || obj.Status.Artifact != nil {
+		obj, _ := b.Pass(name)
+		if bench.States(obj)["Ready"] == "True Succeeded" || obj.Status.Artifact != nil {
 			t.Errorf("%s: a layer that was changed is stored", name)
 		}
 	}
 }
 
 func TestDeletionAndSuspension(t *testing.T) {
-	b := newBench(t)
+	b := newRig(t)
 	b.push(image(t, map[string]string{"a.yaml": "1"}, nil), "latest")
 	b.create("quiet", func(s *sourcev1.OCIRepositorySpec) { s.Suspend = true })
-	obj, _ := b.pass("quiet")
-	equal(t, len(obj.Status.Conditions), 0)
-	equal(t, b.asked.take(), []string(nil))
+	obj, _ := b.Pass("quiet")
+	bench.Equal(t, len(obj.Status.Conditions), 0)
+	bench.Equal(t, b.asked.take(), []string(nil))
 
 	b.create("app", nil)
-	obj = b.mustBeReady("app")
-	if err := b.client.Delete(t.Context(), obj); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.runner.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(obj)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); client.IgnoreNotFound(err) != nil || err == nil {
-		t.Errorf("the object is still there: %v", err)
-	}
-	if _, ok := b.store.Get(refOf(obj)); ok {
-		t.Error("the artifact is still there")
-	}
+	obj = b.MustBeReady("app")
+	b.Delete(obj, refOf(obj))
 }
 
 func TestAuthentication(t *testing.T) {
@@ -412,7 +401,7 @@ func TestAuthentication(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "login", Namespace: "default"}}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "puller", Namespace: "default"},
 		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "login"}}}
-	b := newBench(t, secret, account)
+	b := newRig(t, secret, account)
 	b.push(image(t, map[string]string{"a.yaml": "1"}, nil), "latest")
 	b.asked.instead(func(w http.ResponseWriter, r *http.Request) bool {
 		username, password, _ := r.BasicAuth()
@@ -426,17 +415,17 @@ func TestAuthentication(t *testing.T) {
 	set := func(data map[string][]byte) {
 		t.Helper()
 		secret.Data = data
-		if err := b.client.Update(t.Context(), secret); err != nil {
+		if err := b.Client.Update(t.Context(), secret); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b.create("app", nil)
 	check := func(reason string, parts ...string) {
 		t.Helper()
-		obj, _ := b.pass("app")
-		equal(t, states(obj)["FetchFailed"], "True "+reason)
-		mentions(t, readyMessage(obj), parts...)
-		for _, text := range append(b.events, readyMessage(obj)) {
+		obj, _ := b.Pass("app")
+		bench.Equal(t, bench.States(obj)["FetchFailed"], "True "+reason)
+		mentions(t, bench.Message(obj), parts...)
+		for _, text := range append(b.Events, bench.Message(obj)) {
 			if strings.Contains(text, "-secret") {
 				t.Errorf("a secret shows: %s", text)
 			}
@@ -452,7 +441,29 @@ func TestAuthentication(t *testing.T) {
 	set(config("other.test", "right-secret"))
 	check("OCIArtifactPullFailed", "401", "correct Secret login")
 	set(config("http://"+b.host+"/v2/", "right-secret"))
-	b.mustBeReady("app")
+	b.MustBeReady("app")
 	b.create("by-account", func(s *sourcev1.OCIRepositorySpec) { s.ServiceAccountName = "puller" })
-	b.mustBeReady("by-account")
+	b.MustBeReady("by-account")
+}
+
+func TestWhatIsOutdatedIsSaid(t *testing.T) {
+	b := newRig(t)
+	b.push(image(t, map[string]string{"a.yaml": "1"}, nil), "latest")
+	b.create("app", nil)
+	bench.Equal(t, bench.States(b.MustBeReady("app")), bench.Good)
+	digest := b.push(layered(t, nil), "latest")
+	obj, _ := b.Pass("app")
+	bench.Equal(t, bench.States(obj)["ArtifactOutdated"], "True NewRevision")
+	bench.Equal(t, apimeta.FindStatusCondition(obj.Status.Conditions, "ArtifactOutdated").Message,
+		"new revision 'latest@"+digest+"' for '"+obj.Spec.URL+"'")
+
+	// A new artifact is told of once.
+	b.Events = nil
+	b.push(image(t, map[string]string{"a.yaml": "2"}, nil), "latest")
+	obj = b.MustBeReady("app")
+	bench.Equal(t, bench.States(obj), bench.Good)
+	b.push(image(t, map[string]string{"a.yaml": "3"}, nil), "latest")
+	b.Events = nil
+	obj = b.MustBeReady("app")
+	bench.Equal(t, b.Events, []string{"app Normal NewArtifact stored artifact with revision '" + obj.Status.Artifact.Revision + "' from '" + obj.Spec.URL + "'"})
 }

@@ -2,6 +2,7 @@ package ocirepository
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -9,6 +10,7 @@ import (
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/registry"
+	"github.com/peyk/peyk/internal/source/follow"
 	"github.com/peyk/peyk/internal/source/oci"
 )
 
@@ -30,38 +32,31 @@ type pass struct {
 
 func (c *Controller) plan(obj *sourcev1.OCIRepository) reconcile.Pass {
 	p := &pass{Controller: c, obj: obj, repository: strings.TrimPrefix(obj.Spec.URL, sourcev1.OCIRepositoryPrefix)}
-	return reconcile.Pass{
-		Phases: []reconcile.Phase{
+	return follow.Pass(obj, follow.Steps{
+		Find: []reconcile.Phase{
 			{Name: "resolve", Run: p.resolve, Failed: sourcev1.FetchFailedCondition},
-			p.verification(),
+			follow.Verification(obj.Spec.Verify != nil, reconcile.Phase{
+				Run: p.verify, Message: func() string { return "verified signature of revision " + p.revision.String() },
+			}),
 			{Name: "pull", Run: p.pull, Failed: sourcev1.FetchFailedCondition},
-			{
-				Name: "store", Run: p.store, Failed: sourcev1.StorageOperationFailedCondition,
-				Done: sourcev1.ArtifactInStorageCondition, Message: p.message,
-			},
 		},
-		Ready: func() (string, string) { return reconcile.ReasonSucceeded, p.message() },
-		Settle: func(error) {
-			if p.cancel != nil {
-				p.cancel()
-			}
-		},
-	}
+		Store: p.store, Stored: p.message, News: p.news, Close: p.close,
+	})
 }
 
-// verification is the phase that checks signatures. Without spec.verify it removes what an earlier check said.
-func (p *pass) verification() reconcile.Phase {
-	if p.obj.Spec.Verify == nil {
-		return reconcile.Phase{
-			Name: "skip verification", Run: func(context.Context) error { return nil }, Failed: sourcev1.SourceVerifiedCondition,
-		}
-	}
-	return reconcile.Phase{
-		Name: "verify", Run: p.verify, Done: sourcev1.SourceVerifiedCondition,
-		Message: func() string { return "verified signature of revision " + p.revision.String() },
-	}
+func (p *pass) message() (reason, message string) {
+	return reconcile.ReasonSucceeded, "stored artifact for digest '" + p.obj.Status.Artifact.Revision + "'"
 }
 
-func (p *pass) message() string {
-	return "stored artifact for digest '" + p.obj.Status.Artifact.Revision + "'"
+func (p *pass) news() (reason, message string) {
+	if p.revision.Digest == "" || p.revision.String() == p.obj.Status.Artifact.Revision {
+		return "", ""
+	}
+	return follow.NewRevision, fmt.Sprintf("new revision '%s' for '%s'", p.revision, p.obj.Spec.URL)
+}
+
+func (p *pass) close() {
+	if p.cancel != nil {
+		p.cancel()
+	}
 }

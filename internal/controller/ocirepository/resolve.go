@@ -10,6 +10,7 @@ import (
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/registry"
 	"github.com/peyk/peyk/internal/source/access"
+	"github.com/peyk/peyk/internal/source/follow"
 	"github.com/peyk/peyk/internal/source/oci"
 )
 
@@ -25,11 +26,7 @@ func (p *pass) resolve(ctx context.Context) error {
 	if p.reader, err = p.registries.Reader(registry.Host(p.repository), access); err != nil {
 		return reconcile.Failf(sourcev1.AuthenticationFailedReason, "%w; %s", err, p.whichSecret())
 	}
-	timeout := defaultTimeout
-	if p.obj.Spec.Timeout != nil {
-		timeout = p.obj.Spec.Timeout.Duration
-	}
-	p.ctx, p.cancel = context.WithTimeout(ctx, timeout)
+	p.ctx, p.cancel = follow.Within(ctx, p.obj.Spec.Timeout)
 	p.revision, err = oci.Resolve(p.ctx, p.reader, p.repository, p.obj.Spec.Reference, p.obj.GetLayerMediaType())
 	switch {
 	case errors.Is(err, oci.ErrReference):
@@ -98,6 +95,9 @@ func (p *pass) failed(doing string, err error) error {
 		return reconcile.Failf(sourcev1.OCIPullFailedReason, "%s: %w", doing, err)
 	}
 	err = fmt.Errorf("%s: %w", doing, err)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w; look at the registry, or raise spec.timeout", err)
+	}
 	switch e.Kind {
 	case registry.Invalid:
 		return reconcile.Stallf(sourcev1.URLInvalidReason, "spec.ref: %w", err)

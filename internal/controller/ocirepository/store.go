@@ -14,6 +14,7 @@ import (
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/registry"
+	"github.com/peyk/peyk/internal/source/follow"
 	"github.com/peyk/peyk/internal/source/oci"
 )
 
@@ -69,11 +70,11 @@ func (p *pass) store(ctx context.Context) error {
 		return reconcile.Fail(sourcev1.ArchiveOperationFailedReason, p.storeFailed)
 	}
 	status, spec := &p.obj.Status, &p.obj.Spec
-	was := status.Artifact
-	status.Artifact = p.stored.Describe(was)
+	isNew := follow.IsNew(p.obj, p.stored)
+	status.Artifact = p.stored.Describe(status.Artifact)
 	status.URL = status.Artifact.URL
 	status.ObservedIgnore, status.ObservedLayerSelector = spec.Ignore, spec.LayerSelector
-	if was == nil || was.Digest != status.Artifact.Digest || was.Revision != status.Artifact.Revision {
+	if isNew {
 		reconcile.Note(ctx, "NewArtifact", "%s", announcement(spec.URL, status.Artifact))
 	}
 	return nil
@@ -93,8 +94,7 @@ func announcement(url string, a *meta.Artifact) string {
 func (p *pass) unchanged() (*artifact.Artifact, bool) {
 	found, ok := p.artifacts.Get(refOf(p.obj))
 	status, spec := &p.obj.Status, &p.obj.Spec
-	same := ok && status.Artifact != nil && found.Revision == p.revision.String() &&
-		found.Revision == status.Artifact.Revision && found.Digest == status.Artifact.Digest &&
+	same := ok && found.Revision == p.revision.String() && found.Is(status.Artifact) &&
 		equality.Semantic.DeepEqual(spec.Ignore, status.ObservedIgnore) &&
 		equality.Semantic.DeepEqual(spec.LayerSelector, status.ObservedLayerSelector)
 	return found, same

@@ -29,6 +29,8 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/peyk/peyk/internal/testkit/bench"
 )
 
 // signer is somebody with a key.
@@ -73,7 +75,7 @@ func (s signer) sign(t *testing.T, message []byte) []byte {
 }
 
 // attach writes a manifest with one layer beside the artifacts, under a tag or as what refers to subject.
-func (b *bench) attach(tag string, subject *v1.Descriptor, artifactType types.MediaType, layer mutate.Addendum) {
+func (b *rig) attach(tag string, subject *v1.Descriptor, artifactType types.MediaType, layer mutate.Addendum) {
 	b.Helper()
 	made := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
 	if artifactType != "" {
@@ -106,7 +108,7 @@ func (b *bench) attach(tag string, subject *v1.Descriptor, artifactType types.Me
 const simpleSigning = "application/vnd.dev.cosign.simplesigning.v1+json"
 
 // signByTag signs in the older way: a text that names the digest, under the tag that the digest makes.
-func (b *bench) signByTag(by signer, digest, claims, kind string) {
+func (b *rig) signByTag(by signer, digest, claims, kind string) {
 	b.Helper()
 	text := fmt.Appendf(nil, `{"critical":{"identity":{"docker-reference":"x/y"},"image":{"docker-manifest-digest":%q},"type":%q},"optional":null}`, claims, kind)
 	b.attach(strings.Replace(digest, ":", "-", 1)+".sig", nil, "", mutate.Addendum{
@@ -122,7 +124,7 @@ const (
 )
 
 // signByBundle signs in the newer way: a bundle that refers to the artifact.
-func (b *bench) signByBundle(by signer, made v1.Image, claims, predicate string) {
+func (b *rig) signByBundle(by signer, made v1.Image, claims, predicate string) {
 	b.Helper()
 	payload := fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":%q}}],"predicateType":%q,"predicate":{}}`,
 		strings.TrimPrefix(claims, "sha256:"), predicate)
@@ -132,7 +134,7 @@ func (b *bench) signByBundle(by signer, made v1.Image, claims, predicate string)
 		"dsseEnvelope": map[string]any{"payload": payload, "payloadType": payloadType, "signatures": []any{map[string]any{"sig": by.sign(b.T, message)}}}})
 }
 
-func (b *bench) refer(made v1.Image, bundle map[string]any) {
+func (b *rig) refer(made v1.Image, bundle map[string]any) {
 	b.Helper()
 	data, err := json.Marshal(bundle)
 	if err != nil {
@@ -167,7 +169,7 @@ func TestSignatures(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys", Namespace: "default"}, Data: map[string][]byte{
 		"a.pub": newECDSA(t).public, "b.pub": good.public, "c.pub": byRSA.public, "d.pub": byEd.public, "other.txt": other.public,
 	}}
-	b := newBench(t, secret)
+	b := newRig(t, secret)
 	elsewhere := "sha256:" + strings.Repeat("ab", 32)
 	for i, tt := range []struct {
 		name   string
@@ -220,14 +222,14 @@ func TestSignatures(t *testing.T) {
 				s.Reference = &sourcev1.OCIRepositoryRef{Tag: tag}
 				s.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
 			})
-			obj, _ := b.pass(tag)
+			obj, _ := b.Pass(tag)
 			if !tt.signed {
-				equal(t, states(obj), map[string]string{
+				bench.Equal(t, bench.States(obj), map[string]string{
 					"Ready": "False VerificationError", "SourceVerified": "False VerificationError", "Reconciling": "True ProgressingWithRetry"})
-				equal(t, obj.Status.Artifact, (*meta.Artifact)(nil))
+				bench.Equal(t, obj.Status.Artifact, (*meta.Artifact)(nil))
 				return
 			}
-			equal(t, states(obj), map[string]string{
+			bench.Equal(t, bench.States(obj), map[string]string{
 				"Ready": "True Succeeded", "SourceVerified": "True Succeeded", "ArtifactInStorage": "True Succeeded"})
 			for _, c := range obj.Status.Conditions {
 				if c.Type == "SourceVerified" && c.Message != "verified signature of revision "+tag+"@"+digest {
@@ -241,47 +243,47 @@ func TestSignatures(t *testing.T) {
 func TestVerificationIsDoneOnce(t *testing.T) {
 	good := newECDSA(t)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys", Namespace: "default"}, Data: map[string][]byte{"a.pub": good.public}}
-	b := newBench(t, secret)
+	b := newRig(t, secret)
 	digest := b.push(image(t, map[string]string{"a": "1"}, nil), "latest")
 	b.create("app", func(s *sourcev1.OCIRepositorySpec) {
 		s.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
 	})
-	first, _ := b.pass("app")
-	equal(t, states(first)["SourceVerified"], "False VerificationError")
+	first, _ := b.Pass("app")
+	bench.Equal(t, bench.States(first)["SourceVerified"], "False VerificationError")
 	b.signByTag(good, digest, digest, cosignType)
-	b.mustBeReady("app")
+	b.MustBeReady("app")
 	b.asked.take()
-	b.mustBeReady("app")
-	equal(t, b.asked.take(), []string{"HEAD /v2/org/app/manifests/latest"})
+	b.MustBeReady("app")
+	bench.Equal(t, b.asked.take(), []string{"HEAD /v2/org/app/manifests/latest"})
 
 	// Another revision without a signature does not take the place of the one that has one.
 	b.push(image(t, map[string]string{"a": "2"}, nil), "latest")
-	obj, _ := b.pass("app")
-	equal(t, states(obj)["SourceVerified"], "False VerificationError")
-	equal(t, obj.Status.Artifact.Revision, "latest@"+digest)
+	obj, _ := b.Pass("app")
+	bench.Equal(t, bench.States(obj)["SourceVerified"], "False VerificationError")
+	bench.Equal(t, obj.Status.Artifact.Revision, "latest@"+digest)
 
 	b.update("app", func(s *sourcev1.OCIRepositorySpec) { s.Verify = nil })
-	obj = b.mustBeReady("app")
-	equal(t, states(obj)["SourceVerified"], "")
+	obj = b.MustBeReady("app")
+	bench.Equal(t, bench.States(obj)["SourceVerified"], "")
 }
 
 func TestKeysThatAreNone(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "keys", Namespace: "default"}}
-	b := newBench(t, secret)
+	b := newRig(t, secret)
 	b.push(image(t, map[string]string{"a": "1"}, nil), "latest")
 	b.create("app", func(s *sourcev1.OCIRepositorySpec) {
 		s.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
 	})
 	for key, value := range map[string]string{"cosign.key": "x", "cosign.pub": "geheim"} {
 		secret.Data = map[string][]byte{key: []byte(value)}
-		if err := b.client.Update(context.Background(), secret); err != nil {
+		if err := b.Client.Update(context.Background(), secret); err != nil {
 			t.Fatal(err)
 		}
-		obj, _ := b.pass("app")
-		equal(t, states(obj)["Ready"], "False VerificationError")
-		mentions(t, readyMessage(obj), "Secret keys", ".pub")
-		if strings.Contains(readyMessage(obj), "geheim") {
-			t.Errorf("a secret shows: %s", readyMessage(obj))
+		obj, _ := b.Pass("app")
+		bench.Equal(t, bench.States(obj)["Ready"], "False VerificationError")
+		mentions(t, bench.Message(obj), "Secret keys", ".pub")
+		if strings.Contains(bench.Message(obj), "geheim") {
+			t.Errorf("a secret shows: %s", bench.Message(obj))
 		}
 	}
 }

@@ -4,15 +4,12 @@ package receiver
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -39,16 +36,9 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	runner := reconcile.NewRunner(c.kind(), reconcile.Options{
 		Client: mgr.GetClient(), Events: d.Events, Metrics: d.Metrics,
 	})
-	err := ctrl.NewControllerManagedBy(mgr).
-		Named("receiver").
-		For(&notificationv1.Receiver{}, builder.WithPredicates(reconcile.Changed())).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.users)).
-		WithOptions(controller.Options{MaxConcurrentReconciles: d.Concurrent}).
-		Complete(runner)
-	if err != nil {
-		return fmt.Errorf("adding the Receiver controller: %w", err)
-	}
-	return nil
+	return runner.AddTo(mgr, d.Concurrent, func(b *ctrl.Builder) {
+		b.WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.users))
+	})
 }
 
 // users lists the Receivers that refer to a Secret, so that a new token counts at once.

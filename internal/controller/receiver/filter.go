@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,11 +45,6 @@ func CompileFilters(obj *notificationv1.Receiver) (*Filters, error) {
 		}
 	}
 	return f, nil
-}
-
-// Empty says that there are no filters at all.
-func (f *Filters) Empty() bool {
-	return f.all == nil && !slices.ContainsFunc(f.each, func(e *expression.Expression) bool { return e != nil })
 }
 
 // Has says whether there is a filter for the i-th resource.

@@ -8,7 +8,6 @@ import (
 	"crypto/sha512"
 	"encoding/hex"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,16 +22,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/peyk/peyk/internal/artifact"
+	"github.com/peyk/peyk/internal/testkit/bench"
 )
-
-func newStore(t *testing.T) *artifact.Store {
-	t.Helper()
-	s, err := artifact.New(t.TempDir(), "http://peyk.test", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
 
 func objectFor(a *meta.Artifact) *sourcev1.ExternalArtifact {
 	return &sourcev1.ExternalArtifact{
@@ -43,7 +34,7 @@ func objectFor(a *meta.Artifact) *sourcev1.ExternalArtifact {
 // producer is another program: it serves what its own artifact store has.
 func producer(t *testing.T, files map[string]string) (a *meta.Artifact, requests *atomic.Int32) {
 	t.Helper()
-	theirs := newStore(t)
+	theirs := bench.NewStore(t, t.TempDir())
 	stored, err := theirs.Put(t.Context(), artifact.Ref{Kind: "GitRepository", Namespace: "other", Name: "repo"}, "main@sha1:abc", func(dir string) error {
 		for name, content := range files {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
@@ -65,7 +56,7 @@ func producer(t *testing.T, files map[string]string) (a *meta.Artifact, requests
 }
 
 func TestFetch(t *testing.T) {
-	ours, fetcher := newStore(t), &Fetcher{}
+	ours, fetcher := bench.NewStore(t, t.TempDir()), &Fetcher{}
 	described, requests := producer(t, map[string]string{"a.yaml": "a"})
 	var woken atomic.Int32
 	ours.Subscribe(func(artifact.Ref) { woken.Add(1) })
@@ -152,7 +143,7 @@ func TestFetchRefuses(t *testing.T) {
 		"secrets in it":  {"http://ada:s3cret@127.0.0.1:1/x", digest(nil), "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			store, fetcher := newStore(t), &Fetcher{}
+			store, fetcher := bench.NewStore(t, t.TempDir()), &Fetcher{}
 			obj := objectFor(&meta.Artifact{URL: tt.url, Digest: tt.digest, Revision: "r"})
 			_, err := fetcher.Fetch(t.Context(), store, obj)
 			if err == nil || !strings.Contains(err.Error(), tt.part) || strings.Contains(err.Error(), "s3cret") {

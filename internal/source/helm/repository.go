@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,17 +15,6 @@ import (
 	engine "github.com/peyk/peyk/internal/render/helm"
 	"github.com/peyk/peyk/internal/source/access"
 )
-
-// DefaultTimeout is how long a repository may take to answer where spec.timeout says nothing.
-const DefaultTimeout = 60 * time.Second
-
-// Timeout is how long the repository may take to answer.
-func Timeout(obj *sourcev1.HelmRepository) time.Duration {
-	if obj.Spec.Timeout == nil {
-		return DefaultTimeout
-	}
-	return obj.Spec.Timeout.Duration
-}
 
 // IsOCI says whether the charts are in a registry.
 func IsOCI(obj *sourcev1.HelmRepository) bool { return obj.Spec.Type == sourcev1.HelmRepositoryTypeOCI }
