@@ -106,13 +106,14 @@ func (p *pass) start(ctx context.Context, next action) *job.Job {
 	waitCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	out := &outcome{log: &helm.Log{}, attempt: attempt{
 		action: next, generation: p.obj.Generation, inputs: p.inputs(), chart: p.chart, config: p.config,
-		ociDigest: p.ociDigest, cancel: cancel, begun: p.clock.Now(),
+		ociDigest: p.ociDigest, cancel: cancel, queued: p.clock.Now(),
 	}}
 	request := helm.Request{
 		Namespace: p.obj.GetReleaseNamespace(), Name: p.releaseName(), Storage: p.obj.GetStorageNamespace(),
 		Chart: p.chart, Values: p.values, Timeout: next.timeout(p.obj), Manager: helm.HelmReleaseManager, Owner: string(p.obj.UID),
 		MaxHistory: p.obj.GetMaxHistory(), Readiness: p.readiness(), WaitContext: waitCtx, Log: out.log,
 		Observe: func(o helm.Observed) { out.writes = append(out.writes, o) },
+		Begun:   func() { out.begun.Store(p.clock.Now().UnixNano()) },
 	}
 	next.request(p, &request)
 	p.memo.running = &out.attempt
@@ -188,14 +189,28 @@ func (p *pass) superseded(ctx context.Context, running *attempt) string {
 	return ""
 }
 
-// quietly is how long an action is not written to the status: most are over by then.
-const quietly = 2 * time.Second
+// How long an action is not written to the status: most are over quietly. To write it down, and that it waits for its turn,
+// would make all of them take longer when there are many.
+const (
+	quietly    = 2 * time.Second
+	quietEach  = 100 * time.Millisecond // more, for each action beside it
+	quietMost  = 30 * time.Second
+	queuedLook = 5 * time.Second // how often one that waits for its turn is looked at
+)
+
+// quiet returns for how long there is no need to say anything of an action that goes on beside others.
+func (a *attempt) quiet(now time.Time, others int) time.Duration {
+	if begun := a.begun.Load(); begun != 0 {
+		return min(quietly+time.Duration(others)*quietEach, quietMost) - now.Sub(time.Unix(0, begun))
+	}
+	return min(quietMost-now.Sub(a.queued), queuedLook)
+}
 
 // progress parks the HelmRelease until the action is over.
 func (p *pass) progress(running action) error {
 	message := fmt.Sprintf("Running '%s' action with timeout of %s", running.name(), running.timeout(p.obj))
 	if a := p.memo.running; a != nil {
-		if left := quietly - p.clock.Since(a.begun); left > 0 {
+		if left := a.quiet(p.clock.Now(), p.jobs.Len()-1); left > 0 {
 			a.unsaid = p.obj.Status.DeepCopy()
 			return reconcile.ProgressUnsaid(message, left)
 		}
@@ -294,7 +309,7 @@ func (p *pass) finished(context.Context) error {
 	p.memo.previous = nil
 	p.summarize()
 	if c := p.summary(); c != nil && c.Status != metav1.ConditionTrue {
-		return reconcile.Showing(reconcile.Wait(c.Reason, c.Message, p.obj.Spec.Interval.Duration), c.Status, c.Reason, c.Message)
+		return reconcile.Settled(c.Status, c.Reason, c.Message)
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package helmrelease
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/artifact"
@@ -40,12 +43,18 @@ func TestChartOfATemplate(t *testing.T) {
 			},
 		}
 	})
+	chart := &sourcev1.HelmChart{}
+	eventually(t, "the HelmChart is to be made", func() error {
+		return api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: ns + "-app"}, chart)
+	})
+	if !slices.Contains(chart.Finalizers, sourcev1.SourceFinalizer) {
+		t.Errorf("the HelmChart has the finalizers %v: its controller has to write it before anything else", chart.Finalizers)
+	}
+	fetchFails(t, chart)
 	obj := until(t, key, "Ready", "False", "SourceNotReady")
 	if obj.Status.HelmChart != ns+"/"+ns+"-app" {
 		t.Errorf("status.helmChart is %q", obj.Status.HelmChart)
 	}
-	chart := &sourcev1.HelmChart{}
-	check(t, api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: ns + "-app"}, chart))
 	if chart.Spec.Chart != "web" || chart.Spec.Version != "1.x" || chart.Spec.SourceRef.Name != "charts" || chart.Spec.Interval.Duration != obj.Spec.Interval.Duration ||
 		chart.Labels["team"] != "a" || chart.Labels["helm.toolkit.fluxcd.io/name"] != "app" {
 		t.Errorf("the HelmChart is %+v", chart)
@@ -54,6 +63,29 @@ func TestChartOfATemplate(t *testing.T) {
 	obj = ready(t, key, v2.InstallSucceededReason)
 	check(t, api.Delete(t.Context(), obj))
 	gone(t, obj)
+	deleting(t, chart)
+}
+
+// fetchFails does as the controller of HelmCharts when the source has no such chart.
+func fetchFails(t *testing.T, chart *sourcev1.HelmChart) {
+	t.Helper()
+	chart.Status.Conditions = []metav1.Condition{{
+		Type: "Ready", Status: metav1.ConditionFalse, Reason: "ChartPullError", Message: "no such chart", ObservedGeneration: chart.Generation,
+		LastTransitionTime: metav1.Now(),
+	}}
+	check(t, api.Status().Update(t.Context(), chart))
+}
+
+// deleting waits until a HelmChart is deleted, and does as its controller then.
+func deleting(t *testing.T, chart *sourcev1.HelmChart) {
+	t.Helper()
+	eventually(t, "the HelmChart is to be deleted", func() error {
+		if err := api.Get(t.Context(), client.ObjectKeyFromObject(chart), chart); err != nil || chart.DeletionTimestamp.IsZero() {
+			return errors.Join(err, errStill)
+		}
+		chart.Finalizers = nil
+		return api.Update(t.Context(), chart)
+	})
 	gone(t, chart)
 }
 
@@ -156,6 +188,20 @@ func TestRendering(t *testing.T) {
 	}
 	update(t, key, func(obj *v2.HelmRelease) { obj.Spec.CommonMetadata.Labels["team"] = "b" })
 	if obj = ready(t, key, v2.UpgradeSucceededReason); obj.Status.ObservedCommonMetadataDigest == "" || obj.Status.ObservedPostRenderersDigest == "" {
+		t.Errorf("the status is %+v", obj.Status)
+	}
+	update(t, key, func(obj *v2.HelmRelease) { obj.Spec.CommonMetadata, obj.Spec.PostRenderers = nil, nil })
+	eventually(t, "what was added to the objects is to go", func() error {
+		check(t, api.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "app-settings"}, cm))
+		if cm.Data["text"] != "default" || cm.Labels["team"] != "" || cm.Annotations["note"] != "" {
+			return fmt.Errorf("the ConfigMap is %+v", cm)
+		}
+		return nil
+	})
+	if out := helmCommand(t, "get", "manifest", "app", "-n", ns); !strings.Contains(out, "image: none") {
+		t.Errorf("the manifest is\n%s", out)
+	}
+	if obj = ready(t, key, v2.UpgradeSucceededReason); obj.Status.ObservedCommonMetadataDigest != "" || obj.Status.ObservedPostRenderersDigest != "" || obj.Status.History.Latest().Version != 3 {
 		t.Errorf("the status is %+v", obj.Status)
 	}
 }

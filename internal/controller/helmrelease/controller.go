@@ -132,6 +132,8 @@ type memo struct {
 	valuesOf string
 	// template is the HelmChart as it was applied last.
 	template string
+	// awaits is since when its controller has been waited for; zero when it is not.
+	awaits time.Time
 }
 
 // recordVersion is a version of the record of a revision.
@@ -159,7 +161,8 @@ type attempt struct {
 	config     string // digest of the values
 	ociDigest  string
 	cancel     context.CancelCauseFunc
-	begun      time.Time
+	queued     time.Time
+	begun      atomic.Int64 // when its turn came, in nanoseconds since 1970; 0 while it waits for that
 	// unsaid is the status as it was when the HelmRelease was parked without a write.
 	unsaid *v2.HelmReleaseStatus
 }

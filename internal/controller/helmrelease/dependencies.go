@@ -3,11 +3,14 @@ package helmrelease
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	v2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/expression"
 	"github.com/peyk/peyk/internal/reconcile"
@@ -15,6 +18,37 @@ import (
 
 // checkDependencies waits until every dependency is ready. A dependency that becomes so wakes the HelmRelease.
 func (p *pass) checkDependencies(ctx context.Context) error {
+	err := p.awaitDependencies(ctx)
+	if err == nil || reconcile.IsFailure(err) {
+		return err
+	}
+	if circle := p.circle(ctx, p.obj, nil, map[types.NamespacedName]bool{}); circle != nil {
+		return reconcile.Stallf(reasonInvalid, "spec.dependsOn goes in a circle: %s; take one of them out", strings.Join(circle, " > "))
+	}
+	return err
+}
+
+// circle returns the way on which the HelmRelease depends on itself by way of obj, nil when there is none. It begins with
+// the way to obj. A dependency with an expression may be met before it is ready, and is not followed.
+func (p *pass) circle(ctx context.Context, obj *v2.HelmRelease, way []string, seen map[types.NamespacedName]bool) []string {
+	way = append(way, client.ObjectKeyFromObject(obj).String())
+	for _, d := range obj.Spec.DependsOn {
+		key, next := dependencyKey(obj, d), &v2.HelmRelease{}
+		if key == p.key && d.ReadyExpr == "" {
+			return append(way, key.String())
+		}
+		if d.ReadyExpr != "" || seen[key] || p.client.Get(ctx, key, next) != nil {
+			continue
+		}
+		seen[key] = true
+		if found := p.circle(ctx, next, way, seen); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+func (p *pass) awaitDependencies(ctx context.Context) error {
 	for i, d := range p.obj.Spec.DependsOn {
 		field := fmt.Sprintf("spec.dependsOn[%d]", i)
 		key := dependencyKey(p.obj, d)

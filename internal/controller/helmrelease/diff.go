@@ -17,10 +17,6 @@ import (
 // findDrift compares objects with the cluster by dry runs. It returns a line for every object that is not as it should be,
 // and those objects as they are to be applied: with what the rules ignore as the cluster has it.
 func (p *pass) findDrift(ctx context.Context, objects []*unstructured.Unstructured) (drift []string, desired []*unstructured.Unstructured, err error) {
-	rules, err := compileIgnore(p.obj.GetDriftDetection().Ignore)
-	if err != nil {
-		return nil, nil, err
-	}
 	for _, obj := range objects {
 		id := apply.IDOf(obj)
 		live, err := p.cluster.Get(ctx, obj.GroupVersionKind(), obj.GetNamespace(), obj.GetName())
@@ -35,7 +31,7 @@ func (p *pass) findDrift(ctx context.Context, objects []*unstructured.Unstructur
 		if err != nil {
 			return nil, nil, fmt.Errorf("comparing %s: %w", id, err)
 		}
-		paths := rules.of(obj)
+		paths := p.ignored.of(obj)
 		d := &difference{}
 		d.compare(compared(live, paths), compared(wanted, paths))
 		if *d == (difference{}) {

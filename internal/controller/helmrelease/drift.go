@@ -3,7 +3,9 @@ package helmrelease
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	v2 "github.com/fluxcd/helm-controller/api/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,15 +21,19 @@ const (
 	reasonCorrectionFailed = "DriftCorrectionFailed"
 )
 
-// watchObjects watches the objects of a release that was just made, when drift is to be detected.
-func (p *pass) watchObjects(ctx context.Context, objects []*unstructured.Unstructured) {
+// justNow is how long ago objects may have been applied that are taken for what they were made then.
+const justNow = time.Second
+
+// watchObjects watches the objects of a release that was just made, when drift is to be detected. Those of an action that
+// waited long are compared first, by the check that follows, for they may have been changed meanwhile.
+func (p *pass) watchObjects(ctx context.Context, out *outcome) {
 	p.memo.observed, p.memo.drift = "", ""
 	current := p.obj.Status.History.Latest()
-	if !p.obj.GetDriftDetection().MustDetectChanges() || current == nil || p.cluster == nil {
+	if !p.obj.GetDriftDetection().MustDetectChanges() || current == nil || p.cluster == nil || out.took > justNow {
 		return
 	}
 	// What fails here is found out by the check that follows.
-	if p.Clusters.Engine(p.owner, p.cluster).Observe(ctx, p.watched(objects)) == nil {
+	if p.Clusters.Engine(p.owner, p.cluster).Observe(ctx, p.watched(out.objects)) == nil {
 		p.memo.observed = current.Digest
 	}
 }
@@ -71,23 +77,40 @@ func (p *pass) checkDrift(ctx context.Context) (action, error) {
 	if err != nil {
 		return nil, reconcile.Failf(reasonState, "Could not determine release state: unable to determine cluster state: %w", err)
 	}
-	request := p.watched(objects)
-	drift, desired, err := p.findDrift(ctx, request.Objects)
-	if err != nil {
-		return nil, reconcile.Failf(reasonState, "Could not determine release state: unable to determine cluster state: %w", err)
-	}
-	p.memo.drift = strings.Join(drift, "\n")
-	if len(drift) > 0 {
-		if err := p.handleDrift(ctx, engine, apply.Request{Owner: p.owner, Client: p.cluster, Objects: desired}); err != nil {
-			return nil, err
-		}
-	}
-	if err := engine.Observe(ctx, request); err != nil {
-		return nil, reconcile.Failf(reasonState, "watching the objects of the release: %w", err)
+	p.memo.observed = ""
+	if err := p.lookForDrift(ctx, engine, p.watched(objects)); err != nil {
+		return nil, err
 	}
 	p.memo.observed = current.Digest
 	p.markDrift()
 	return nil, nil
+}
+
+// lookForDrift compares objects with the cluster, and has them put back when that is asked for. They are watched before
+// they are compared, so that no change is missed that comes in between.
+func (p *pass) lookForDrift(ctx context.Context, engine *apply.Engine, r apply.Request) error {
+	if err := engine.Observe(ctx, r); err != nil {
+		return reconcile.Failf(reasonState, "watching the objects of the release: %w", err)
+	}
+	drift, drifted, err := p.findDrift(ctx, r.Objects)
+	if err != nil {
+		return reconcile.Failf(reasonState, "Could not determine release state: unable to determine cluster state: %w", err)
+	}
+	if p.memo.drift = strings.Join(drift, "\n"); len(drift) == 0 {
+		return nil
+	}
+	if p.obj.GetDriftDetection().GetMode() == v2.DriftDetectionEnabled {
+		engine.Doubt(p.owner, drifted)
+	}
+	r.Objects = slices.Clone(r.Objects)
+	for i, obj := range r.Objects {
+		for _, desired := range drifted {
+			if apply.IDOf(desired) == apply.IDOf(obj) {
+				r.Objects[i] = desired
+			}
+		}
+	}
+	return p.handleDrift(ctx, engine, r)
 }
 
 // objects returns the objects of the release as they are to be.

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/tenancy"
 )
 
 // finalize uninstalls the release of a HelmRelease that is deleted, and removes its HelmChart. One that is suspended
@@ -82,8 +83,8 @@ func (p *pass) uninstallFailed(err error) error {
 func (c *Controller) actorGone(ctx context.Context, obj *v2.HelmRelease) (string, error) {
 	if obj.Spec.KubeConfig != nil {
 		_, err := c.clientOf(ctx, obj)
-		if apierrors.IsNotFound(err) {
-			return "the Secret of spec.kubeConfig is gone", nil
+		if errors.Is(err, tenancy.ErrNoKubeconfig) {
+			return err.Error(), nil
 		}
 		return "", nil // another error is met again, and told
 	}

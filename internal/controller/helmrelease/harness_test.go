@@ -104,7 +104,8 @@ func prepare() error {
 type process struct {
 	store    *artifact.Store
 	requests atomic.Int64 // beside watches, lists, leases and events
-	killed   atomic.Bool  // every request fails from now on
+	calls    calls
+	killed   atomic.Bool // every request fails from now on
 	stop     func()
 }
 
@@ -122,6 +123,7 @@ func start(t testing.TB, dir string, policy tenancy.Policy) *process {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Query().Get("watch") == "" && !strings.HasSuffix(r.URL.Path, "/events") {
 				p.requests.Add(1)
+				p.calls.add(r)
 			}
 			if p.killed.Load() {
 				return nil, errors.New("the process is dead")

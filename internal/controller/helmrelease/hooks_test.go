@@ -8,8 +8,10 @@ import (
 	"time"
 
 	v2 "github.com/fluxcd/helm-controller/api/v2"
+	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/tenancy"
@@ -120,6 +122,7 @@ func TestOutcomesOfTests(t *testing.T) {
 			if got := message(obj, "TestSuccess"); !strings.Contains(got, c.message) {
 				t.Errorf("TestSuccess says %q, want %q in it", got, c.message)
 			}
+			expectAtRest(t, key)
 			if obj.Status.InstallFailures != c.failures {
 				t.Errorf("%d failures count, want %d", obj.Status.InstallFailures, c.failures)
 			}
@@ -135,6 +138,56 @@ func TestOutcomesOfTests(t *testing.T) {
 			if there := settings(t, ns, "app-settings") != nil; there != c.remaining {
 				t.Errorf("the release is there: %t, want %t", there, c.remaining)
 			}
+		})
+	}
+}
+
+// expectAtRest waits until nothing is left to do for a HelmRelease: programs are told so.
+func expectAtRest(t *testing.T, key client.ObjectKey) {
+	t.Helper()
+	eventually(t, "the HelmRelease is to be at rest", func() error {
+		obj := get(t, key)
+		if obj.Status.ObservedGeneration != obj.Generation || apimeta.IsStatusConditionTrue(obj.Status.Conditions, meta.ReconcilingCondition) {
+			return fmt.Errorf("generation %d, observed %d, conditions %+v", obj.Generation, obj.Status.ObservedGeneration, obj.Status.Conditions)
+		}
+		return nil
+	})
+}
+
+func TestIgnoredTestsOfAnUpgrade(t *testing.T) {
+	p := start(t, t.TempDir(), tenancy.Policy{})
+	files := web("1.0.0", map[string]string{"cm.yaml": configMapTemplate, "bad.yaml": fmt.Sprintf(podTemplate, "bad")})
+	for name, c := range map[string]struct {
+		test   v2.Test
+		ignore *bool  // of the remediation
+		ready  string // status and reason of Ready
+		text   string
+	}{
+		"by the remediation":     {ignore: new(true), ready: "False TestFailed", text: "two"},
+		"by the tests":           {test: v2.Test{IgnoreFailures: true}, ready: "True UpgradeSucceeded", text: "two"},
+		"not, for an upgrade":    {test: v2.Test{IgnoreFailures: true}, ignore: new(false), ready: "False RollbackSucceeded", text: "one"},
+		"not, so it rolled back": {ready: "False RollbackSucceeded", text: "one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := space(t)
+			playNode(t, ns)
+			p.publish(t, ns, "app", files)
+			key := release(t, ns, "app", func(s *v2.HelmReleaseSpec) {
+				s.Values, s.Upgrade = jsonOf(map[string]any{"text": "one"}), &v2.Upgrade{Remediation: &v2.UpgradeRemediation{
+					IgnoreTestFailures: c.ignore, RemediateLastFailure: new(true),
+				}}
+			})
+			ready(t, key, v2.InstallSucceededReason)
+			update(t, key, func(obj *v2.HelmRelease) {
+				obj.Spec.Values, obj.Spec.Test = jsonOf(map[string]any{"text": "two"}), &c.test
+				obj.Spec.Test.Enable = true
+			})
+			status, reason, _ := strings.Cut(c.ready, " ")
+			until(t, key, "Ready", status, reason)
+			until(t, key, "TestSuccess", "False", v2.TestFailedReason)
+			expectAtRest(t, key)
+			expectSettings(t, ns, "app-settings", c.text)
 		})
 	}
 }

@@ -36,7 +36,7 @@ func compileIgnore(rules []v2.IgnoreRule) (ignoreRules, error) {
 		if rule.Target != nil {
 			var err error
 			if r.target, err = compileTarget(rule.Target); err != nil {
-				return nil, fmt.Errorf("spec.driftDetection.ignore[%d].target: %w", i, err)
+				return nil, fmt.Errorf("spec.driftDetection.ignore[%d].target.%w", i, err)
 			}
 		}
 		compiled = append(compiled, r)
@@ -47,12 +47,15 @@ func compileIgnore(rules []v2.IgnoreRule) (ignoreRules, error) {
 func compileTarget(s *kustomize.Selector) (*target, error) {
 	t := &target{}
 	for _, field := range []struct {
-		text string
-		into **regexp.Regexp
-	}{{s.Group, &t.group}, {s.Version, &t.version}, {s.Kind, &t.kind}, {s.Namespace, &t.namespace}, {s.Name, &t.name}} {
+		name, text string
+		into       **regexp.Regexp
+	}{
+		{"group", s.Group, &t.group}, {"version", s.Version, &t.version}, {"kind", s.Kind, &t.kind},
+		{"namespace", s.Namespace, &t.namespace}, {"name", s.Name, &t.name},
+	} {
 		compiled, err := regexp.Compile("^(?:" + field.text + ")$")
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", field.name, err)
 		}
 		if field.text == "" {
 			compiled = regexp.MustCompile("")
@@ -61,10 +64,12 @@ func compileTarget(s *kustomize.Selector) (*target, error) {
 	}
 	var err error
 	if t.labels, err = labels.Parse(s.LabelSelector); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("labelSelector: %w", err)
 	}
-	t.annotations, err = labels.Parse(s.AnnotationSelector)
-	return t, err
+	if t.annotations, err = labels.Parse(s.AnnotationSelector); err != nil {
+		return nil, fmt.Errorf("annotationSelector: %w", err)
+	}
+	return t, nil
 }
 
 func (t *target) matches(obj *unstructured.Unstructured) bool {

@@ -69,7 +69,7 @@ func (p *pass) recordRelease(ctx context.Context, out *outcome, action v2.Releas
 		reason, remediation = v2.UpgradeFailedReason, p.obj.GetUpgrade().GetRemediation()
 	}
 	status.Failures++
-	message := fmt.Sprintf("Helm %s failed for release %s/%s with chart %s@%s: %s", action, p.obj.GetReleaseNamespace(), p.obj.GetReleaseName(), out.chart.Name, out.chart.Version, text(out.err))
+	message := fmt.Sprintf("Helm %s failed for release %s/%s with chart %s@%s: %s", action, p.obj.GetReleaseNamespace(), p.obj.GetReleaseName(), out.chart.Name, out.chart.Version, p.explained(out.err))
 	p.mark(v2.ReleasedCondition, metav1.ConditionFalse, reason, message)
 	reconcile.WarnWith(ctx, eventMetadata(out.chart.Version, out.config, out.chart.AppVersion(), out.ociDigest), reason, "%s", withLog(message, out.log))
 	if len(out.writes) == 0 {
@@ -98,7 +98,7 @@ func (p *pass) released(ctx context.Context, out *outcome, action v2.ReleaseActi
 		p.obj.Status.ClearFailures()
 	}
 	reconcile.NoteWith(ctx, snapshotMetadata(current), reason, "%s", message)
-	p.watchObjects(ctx, out.objects)
+	p.watchObjects(ctx, out)
 }
 
 // succeeded is what is said of an installation or an upgrade that succeeded.

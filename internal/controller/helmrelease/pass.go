@@ -1,12 +1,11 @@
 package helmrelease
 
 import (
-	"context"
-	"errors"
 	"fmt"
 
 	v2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,6 +25,8 @@ type pass struct {
 	memo  *memo
 
 	health    *healthRules
+	ignored   ignoreRules         // differences that are no drift
+	template  *sourcev1.HelmChart // that was made for spec.chart, with the generation that it has now
 	found     *source.Found
 	chart     *helm.Chart
 	ociDigest string
@@ -54,19 +55,6 @@ func (c *Controller) plan(obj *v2.HelmRelease) reconcile.Pass {
 		},
 		Ready: p.ready,
 	}
-}
-
-const reasonInvalid = "InvalidSpec"
-
-func (p *pass) validate(context.Context) error {
-	if p.obj.HasChartRef() == p.obj.HasChartTemplate() {
-		return reconcile.Stall(reasonInvalid, errors.New("spec: exactly one of chart and chartRef must be set"))
-	}
-	var err error
-	if p.health, err = compileHealth(p.obj.Spec.HealthCheckExprs); err != nil {
-		return reconcile.Stall(meta.InvalidCELExpressionReason, err)
-	}
-	return nil
 }
 
 // ready is what Ready says of a release that is as it should be.

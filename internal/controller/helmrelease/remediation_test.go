@@ -132,6 +132,77 @@ func TestRetryOnFailure(t *testing.T) {
 	}
 }
 
+// TestRetryOfAnUpgrade has a release that was installed well, and upgrades that are tried again instead of undone.
+func TestRetryOfAnUpgrade(t *testing.T) {
+	p := start(t, t.TempDir(), tenancy.Policy{})
+	ns := space(t)
+	p.publish(t, ns, "app", deploymentChart("1.0.0"))
+	key := release(t, ns, "app", func(s *v2.HelmReleaseSpec) {
+		s.Timeout, s.Values = within(time.Second), replicas(0).Values
+		s.Upgrade = &v2.Upgrade{
+			Strategy:    &v2.UpgradeStrategy{Name: "RetryOnFailure", RetryInterval: within(time.Second)},
+			Remediation: &v2.UpgradeRemediation{RemediateLastFailure: new(true)},
+		}
+	})
+	ready(t, key, v2.InstallSucceededReason)
+	update(t, key, func(obj *v2.HelmRelease) { obj.Spec.Values = replicas(1).Values })
+	eventually(t, "it is to be tried again and again", func() error {
+		if h := get(t, key).Status.History.Latest(); h.Version < 4 {
+			return fmt.Errorf("the history is %+v", h)
+		}
+		return nil
+	})
+	obj := get(t, key)
+	if apimeta.IsStatusConditionTrue(obj.Status.Conditions, "Stalled") || apimeta.FindStatusCondition(obj.Status.Conditions, "Remediated") != nil {
+		t.Errorf("the conditions are %+v", obj.Status.Conditions)
+	}
+	if got := settings(t, ns, "app-settings"); got["text"] != "1" {
+		t.Errorf("it was rolled back: %v", got)
+	}
+	update(t, key, func(obj *v2.HelmRelease) { obj.Spec.Values = replicas(0).Values })
+	if obj = ready(t, key, v2.UpgradeSucceededReason); obj.Status.UpgradeFailures != 0 || obj.Status.Failures != 0 {
+		t.Errorf("failures count on: %+v", obj.Status)
+	}
+}
+
+const lockTemplate = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}-lock}
+immutable: {{ .Values.lock | default false }}
+data: {text: {{ .Values.text | quote }}}
+`
+
+// TestCleanupOfAFailedRollback has a second revision that cannot be taken back, for it makes an object immutable.
+func TestCleanupOfAFailedRollback(t *testing.T) {
+	p := start(t, t.TempDir(), tenancy.Policy{})
+	files := deploymentChart("1.0.0")
+	files["templates/extra.yaml"], files["templates/lock.yaml"] = extraTemplate, lockTemplate
+	for name, c := range map[string]struct{ cleanup bool }{"cleaned up": {true}, "left": {false}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ns := space(t)
+			p.publish(t, ns, "app", files)
+			key := release(t, ns, "app", func(s *v2.HelmReleaseSpec) {
+				s.Timeout, s.Values = within(2*time.Second), jsonOf(map[string]any{"extra": "more", "text": "one"})
+				s.Upgrade = &v2.Upgrade{Remediation: &v2.UpgradeRemediation{RemediateLastFailure: new(true)}}
+				s.Rollback = &v2.Rollback{CleanupOnFail: c.cleanup}
+			})
+			ready(t, key, v2.InstallSucceededReason)
+			update(t, key, func(obj *v2.HelmRelease) {
+				obj.Spec.Values = jsonOf(map[string]any{"lock": true, "text": "two", "replicas": 1})
+			})
+			until(t, key, "Remediated", "False", v2.RollbackFailedReason)
+			if got := settings(t, ns, "app-extra") == nil; got != c.cleanup {
+				t.Errorf("what the rollback made is gone: %t, want %t", got, c.cleanup)
+			}
+			if settings(t, ns, "app-settings") == nil {
+				t.Error("what was there before the rollback is gone")
+			}
+		})
+	}
+}
+
 // TestKilledInTheMiddle ends the process while Helm is at it: whatever it wants of the API server after that fails.
 func TestKilledInTheMiddle(t *testing.T) {
 	dir := t.TempDir()

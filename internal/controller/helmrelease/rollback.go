@@ -46,7 +46,7 @@ func (a rollback) record(ctx context.Context, p *pass, out *outcome) error {
 		message := what + " succeeded"
 		p.mark(v2.RemediatedCondition, metav1.ConditionTrue, v2.RollbackSucceededReason, message)
 		reconcile.NoteWith(ctx, metadata, v2.RollbackSucceededReason, "%s", message)
-		p.watchObjects(ctx, out.objects)
+		p.watchObjects(ctx, out)
 		return nil
 	}
 	p.obj.Status.Failures++

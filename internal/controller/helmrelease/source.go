@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/Masterminds/semver/v3"
 	v2 "github.com/fluxcd/helm-controller/api/v2"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/artifact"
@@ -36,13 +40,34 @@ func (p *pass) findSource(ctx context.Context) error {
 	}
 	found, err := p.Sources.Find(ctx, p.obj.Namespace, sourceOf(p.obj), field)
 	if err != nil {
-		return sourceError(err, sourceOf(p.obj))
+		return p.awaitTemplate(sourceError(err, sourceOf(p.obj)))
 	}
 	if !p.obj.HasChartRef() && !describesTemplate(found.Object) {
-		return reconcile.Wait(reasonSourceNotReady, fmt.Sprintf("HelmChart '%s' is not ready: latest generation of object has not been reconciled", p.obj.Status.HelmChart), dependencyNet)
+		return p.awaitTemplate(reconcile.Wait(reasonSourceNotReady, fmt.Sprintf("HelmChart '%s' is not ready: latest generation of object has not been reconciled", p.obj.Status.HelmChart), dependencyNet))
 	}
-	p.found = found
+	p.found, p.memo.awaits = found, time.Time{}
 	return nil
+}
+
+// awaitTemplate makes err, a wait, one that is not written to the status, as long as it may be that the HelmChart, which
+// was just made or changed, only waits for its turn.
+func (p *pass) awaitTemplate(err error) error {
+	if p.template == nil || reconcile.IsFailure(err) {
+		return err
+	}
+	c := apimeta.FindStatusCondition(p.template.Status.Conditions, meta.ReadyCondition)
+	if c != nil && c.Status == metav1.ConditionFalse && c.ObservedGeneration == p.template.Generation {
+		return err
+	}
+	now := p.clock.Now()
+	if p.memo.awaits.IsZero() {
+		p.memo.awaits = now
+	}
+	left := dependencyNet - now.Sub(p.memo.awaits)
+	if left <= 0 {
+		return err
+	}
+	return reconcile.ProgressUnsaid(err.Error(), left)
 }
 
 // sourceError tells a source that has no artifact yet from one that is not there.

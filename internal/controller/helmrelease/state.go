@@ -147,10 +147,16 @@ func (p *pass) adopt(ctx context.Context, last helm.Observed) error {
 	return nil
 }
 
-// last returns the last revision in the release's storage, nil when there is none. It is read only when it is not known.
+// last returns the last revision in the release's storage, nil when there is none. It is read only when it is not known,
+// and when the watch shows that there is something to read.
 func (p *pass) last(ctx context.Context) (*helm.Observed, error) {
 	if p.memo.last != nil && p.current(ctx) {
 		return p.memo.last, nil
+	}
+	if p.memo.last == nil && p.obj.Spec.KubeConfig == nil {
+		if records, err := p.records(ctx); err == nil && len(records) == 0 {
+			return nil, nil // should the watch lag, the name of the first record is taken, and this is tried again
+		}
 	}
 	last, err := p.releases.Read(ctx, p.obj.GetStorageNamespace(), p.releaseName(), 0)
 	if err != nil {
@@ -170,15 +176,13 @@ func (p *pass) current(ctx context.Context) bool {
 	if p.obj.Spec.KubeConfig != nil || known.Name != p.releaseName() || known.ResourceVersion == "" {
 		return false
 	}
-	list := &metav1.PartialObjectMetadataList{}
-	list.SetGroupVersionKind(secret().GroupVersionKind())
-	err := p.metadata.List(ctx, list, client.InNamespace(p.obj.GetStorageNamespace()), client.MatchingFields{byRelease: p.releaseName()})
+	records, err := p.records(ctx)
 	if err != nil {
 		return false
 	}
 	found := false
-	for i := range list.Items {
-		record := &list.Items[i]
+	for i := range records {
+		record := &records[i]
 		if revision, _ := strconv.Atoi(record.Labels["version"]); revision > known.Revision {
 			return false
 		}
@@ -191,4 +195,12 @@ func (p *pass) current(ctx context.Context) bool {
 		found, p.memo.seen = true, true
 	}
 	return found || !p.memo.seen
+}
+
+// records returns what the watch shows of the release's records in Peyk's own cluster.
+func (p *pass) records(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	list.SetGroupVersionKind(secret().GroupVersionKind())
+	err := p.metadata.List(ctx, list, client.InNamespace(p.obj.GetStorageNamespace()), client.MatchingFields{byRelease: p.releaseName()})
+	return list.Items, err
 }

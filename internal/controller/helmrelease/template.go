@@ -50,7 +50,7 @@ func (p *pass) applyTemplate(ctx context.Context) error {
 	if err := p.client.Get(ctx, key, existing); client.IgnoreNotFound(err) != nil {
 		return reconcile.Failf(v2.ArtifactFailedReason, "reading HelmChart %s: %w", key, err)
 	}
-	p.obj.Status.HelmChart = key.String()
+	p.obj.Status.HelmChart, p.template = key.String(), existing
 	state := fmt.Sprintf("%s@%s/%d", text, existing.UID, existing.Generation)
 	if existing.UID != "" && p.memo.template == state {
 		return nil
@@ -59,6 +59,7 @@ func (p *pass) applyTemplate(ctx context.Context) error {
 	if err != nil {
 		return reconcile.Failf(v2.ArtifactFailedReason, "applying HelmChart %s: %w", key, err)
 	}
+	existing.Generation = applied.GetGeneration()
 	p.memo.template = fmt.Sprintf("%s@%s/%d", text, applied.GetUID(), applied.GetGeneration())
 	return nil
 }
@@ -128,6 +129,8 @@ func templateOf(obj *v2.HelmRelease) *unstructured.Unstructured {
 	chart.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.HelmChartKind))
 	chart.SetNamespace(key.Namespace)
 	chart.SetName(key.Name)
+	// Its controller would have to write it once more otherwise, before it does anything.
+	chart.SetFinalizers([]string{sourcev1.SourceFinalizer})
 	labels := map[string]string{}
 	if m := template.ObjectMeta; m != nil {
 		maps.Copy(labels, m.Labels)

@@ -77,7 +77,7 @@ func (p *pass) mergeValues(ctx context.Context) (map[string]any, error) {
 		}
 		values, err := helm.ReadValues([]byte(text))
 		if err != nil {
-			return nil, fail(errors.New("it is not valid YAML of values")) // the parser quotes what it read
+			return nil, fail(errors.New("it is not a map of values in YAML: mend it, or say with targetPath where it goes")) // the parser quotes what it read
 		}
 		result = helm.MergeValues(result, values)
 	}

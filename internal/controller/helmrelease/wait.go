@@ -127,6 +127,7 @@ type waiting struct {
 	follower *apply.Follower
 	looked   map[apply.ObjectID]apply.State // as it was when it was last looked at
 	blind    bool                           // some objects are shown by no watch
+	begun    time.Time
 }
 
 func (r readiness) wait(objects []*unstructured.Unstructured, judge func(*unstructured.Unstructured) (apply.State, bool)) *waiting {
@@ -140,6 +141,7 @@ func (w *waiting) run(ctx context.Context) error {
 	if w.follower = w.follow(ctx, w.objects); w.follower != nil {
 		defer w.follower.Close()
 	}
+	w.begun = time.Now()
 	for {
 		waiting, failed := w.check(ctx)
 		switch {
@@ -216,6 +218,9 @@ func (w *waiting) state(ctx context.Context, obj *unstructured.Unstructured) app
 		return looked
 	}
 	w.blind = w.blind || !isShown
+	if !isShown && !special && w.willBeShown(obj) && time.Since(w.begun) < lookAgain {
+		return apply.State{Health: apply.HealthInProgress, Message: "not seen yet"}
+	}
 	live, err := w.client.Get(ctx, obj.GroupVersionKind(), obj.GetNamespace(), obj.GetName())
 	if apierrors.IsNotFound(err) {
 		if hasTTL(obj) {
@@ -234,6 +239,12 @@ func (w *waiting) state(ctx context.Context, obj *unstructured.Unstructured) app
 	state.Version = live.GetResourceVersion()
 	w.looked[id] = state
 	return state
+}
+
+// willBeShown says whether a watch is going to show an object that was just applied.
+func (w *waiting) willBeShown(obj *unstructured.Unstructured) bool {
+	labels := obj.GetLabels()
+	return w.follower != nil && labels[apply.HelmReleases.NameLabel] == w.owner.Name && labels[apply.HelmReleases.NamespaceLabel] == w.owner.Namespace
 }
 
 func isJob(gvk schema.GroupVersionKind) bool { return gvk.Group == "batch" && gvk.Kind == "Job" }

@@ -25,8 +25,7 @@ func (e *RenderError) Unwrap() error { return e.Err }
 // Apply installs the release, or upgrades it, whatever state it was left in. It does not wait until objects are ready,
 // only for hooks. It returns a RenderError when the chart does not render, and a BusyError while somebody else is at it.
 func (e *Engine) Apply(ctx context.Context, r Request) (*Release, error) {
-	r.Post, r.PostRenderStrategy = Labels(r.Labels), PostRenderNoHooks
-	r.ServerSideApply, r.SkipSchema, r.MaxHistory, r.CRDs = ServerSideEnabled, true, history, CRDsCreate
+	r = r.ForPack()
 	c, err := e.begin(r.task())
 	if err != nil {
 		return nil, err

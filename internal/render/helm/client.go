@@ -4,20 +4,23 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	helmkube "helm.sh/helm/v4/pkg/kube"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/cli-runtime/pkg/resource"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/util/csaupgrade"
+
+	"github.com/peyk/peyk/internal/kube"
 )
 
 // client is what an action speaks to the cluster with. It does as Helm's own client, with fewer requests: objects of a
@@ -26,12 +29,12 @@ import (
 type client struct {
 	*helmkube.Client
 	task
-	// serverSide says that objects are applied by the server, adopt that those which are there may have been applied by
-	// the client before.
-	serverSide, adopt bool
+	way
 
+	objects   *kube.Client
 	discovery discovery.CachedDiscoveryInterface
-	mapper    meta.RESTMapper
+	// defined are kinds that the action has made.
+	defined []schema.GroupVersionKind
 }
 
 var (
@@ -44,29 +47,44 @@ func (c *client) IsReachable() error { return nil }
 
 // Build reads a manifest. Validate has no meaning, as in Helm with any API server that validates fields itself.
 func (c *client) Build(manifest io.Reader, _ bool) (helmkube.ResourceList, error) {
-	return c.Client.Build(manifest, false)
+	objects, err := c.build(manifest)
+	if c.serverSide && c.claims {
+		hide(objects)
+	}
+	return objects, err
 }
 
 // Create makes objects.
 func (c *client) Create(objects helmkube.ResourceList, options ...helmkube.ClientCreateOption) (*helmkube.Result, error) {
+	defer c.noteDefined(objects)
 	if !c.serverSide {
 		return c.Client.Create(objects, options...)
 	}
-	return &helmkube.Result{Created: objects}, c.apply(objects, nil)
+	created, err := c.apply(objects)
+	return &helmkube.Result{Created: created}, err
 }
 
 // Update makes objects so, and deletes those of originals that are no longer among them.
 func (c *client) Update(originals, targets helmkube.ResourceList, options ...helmkube.ClientUpdateOption) (*helmkube.Result, error) {
+	defer c.noteDefined(targets)
 	if !c.serverSide {
 		return c.Client.Update(originals, targets, options...)
 	}
-	result := &helmkube.Result{Created: targets.Difference(originals), Updated: targets.Intersect(originals)}
-	if err := c.apply(targets, originals); err != nil {
+	made, err := c.apply(targets)
+	// Helm may delete what was created when something fails: not what was in the release already, nor what was somebody
+	// else's.
+	created := targets.Difference(originals)
+	if c.claims {
+		created = made.Difference(originals)
+	}
+	result := &helmkube.Result{Created: created, Updated: targets.Difference(created)}
+	if err != nil {
 		return result, err
 	}
 	gone := originals.Difference(targets)
+	show(gone)
 	deleted := make([]bool, len(gone))
-	err := inBatches(gone, func(i int, info *resource.Info) error {
+	err = inBatches(gone, func(i int, info *resource.Info) error {
 		var err error
 		deleted[i], err = drop(info)
 		return err
@@ -77,6 +95,12 @@ func (c *client) Update(originals, targets helmkube.ResourceList, options ...hel
 		}
 	}
 	return result, err
+}
+
+// Delete deletes objects.
+func (c *client) Delete(objects helmkube.ResourceList, policy metav1.DeletionPropagation) (*helmkube.Result, []error) {
+	show(objects)
+	return c.Client.Delete(objects, policy)
 }
 
 // drop deletes an object, unless it is annotated to be kept.
@@ -100,67 +124,80 @@ func drop(info *resource.Info) (bool, error) {
 	return err == nil, nil
 }
 
-// apply applies objects kind by kind. Those in known were there before.
-func (c *client) apply(objects, known helmkube.ResourceList) error {
-	return inBatches(objects, func(_ int, info *resource.Info) error {
-		if c.adopt && known.Contains(info) {
-			if err := c.takeOver(info); err != nil {
-				return err
-			}
-		}
-		return c.applyOne(info)
+// apply applies objects kind by kind. It returns those that were not there before, also when it fails.
+func (c *client) apply(objects helmkube.ResourceList) (created helmkube.ResourceList, err error) {
+	show(objects)
+	isNew := make([]bool, len(objects))
+	err = inBatches(objects, func(i int, info *resource.Info) error {
+		var err error
+		isNew[i], err = c.applyOne(info)
+		return err
 	})
+	for i, info := range objects {
+		if isNew[i] {
+			created = append(created, info)
+		}
+	}
+	return created, err
 }
 
-func (c *client) applyOne(info *resource.Info) error {
-	helper := resource.NewHelper(info.Client, info.Mapping).WithFieldManager(c.manager).WithFieldValidation(metav1.FieldValidationStrict)
+// applyOne applies an object, and says whether it was not there before. One that was applied by the client before is
+// applied twice, for what the API server answers to the first time tells that.
+func (c *client) applyOne(info *resource.Info) (created bool, err error) {
 	if info.Name == "" {
+		helper := resource.NewHelper(info.Client, info.Mapping).WithFieldManager(c.manager).WithFieldValidation(metav1.FieldValidationStrict)
 		made, err := helper.Create(info.Namespace, true, info.Object)
 		if err != nil {
-			return fmt.Errorf("creating %s: %w", nameOf(info), err)
+			return false, fmt.Errorf("creating %s: %w", nameOf(info), kube.HideSecret(info.Mapping.GroupVersionKind.GroupKind(), err))
 		}
-		return info.Refresh(made, true)
+		return true, info.Refresh(made, true)
 	}
 	body, err := runtime.Encode(unstructured.UnstructuredJSONScheme, info.Object)
 	if err != nil {
-		return fmt.Errorf("encoding %s: %w", nameOf(info), err)
+		return false, fmt.Errorf("encoding %s: %w", nameOf(info), err)
 	}
-	live, err := helper.Patch(info.Namespace, info.Name, types.ApplyPatchType, body, &metav1.PatchOptions{Force: new(true)})
+	const attempts = 5
+	for range attempts {
+		created, err = c.put(info, body)
+		if err != nil || created || !c.adopt {
+			return created, err
+		}
+		if took, err := c.takeOver(info); err != nil || !took {
+			return false, err
+		}
+	}
+	return false, fmt.Errorf("taking over the fields of %s: it is changed all the time", nameOf(info))
+}
+
+// put applies an object by the server.
+func (c *client) put(info *resource.Info, body []byte) (created bool, err error) {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(info.Mapping.GroupVersionKind)
+	object.SetNamespace(info.Namespace)
+	object.SetName(info.Name)
+	live, created, err := c.objects.Apply(context.Background(), object, kube.ApplyOptions{Manager: c.manager, Strict: true, Body: body})
 	if err != nil {
-		return fmt.Errorf("applying %s: %w", nameOf(info), err)
+		return false, fmt.Errorf("applying %s: %w", nameOf(info), err)
 	}
-	return info.Refresh(live, true)
+	return created, info.Refresh(live, true)
 }
 
 // takeOver makes the fields that were applied by the client ones that are applied by the server, so that a field which
-// leaves the chart leaves the object.
-func (c *client) takeOver(info *resource.Info) error {
-	helper := resource.NewHelper(info.Client, info.Mapping).WithFieldManager(c.manager)
-	const attempts = 5
-	for range attempts {
-		live, err := helper.Get(info.Namespace, info.Name)
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", nameOf(info), err)
-		}
-		patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, sets.New(c.manager, FieldManager), c.manager)
-		if err != nil {
-			return fmt.Errorf("reading the managed fields of %s: %w", nameOf(info), err)
-		}
-		if len(patch) == 0 {
-			return nil
-		}
-		_, err = helper.Patch(info.Namespace, info.Name, types.JSONPatchType, patch, nil)
-		if err == nil || apierrors.IsNotFound(err) {
-			return nil
-		}
-		if !apierrors.IsConflict(err) {
-			return fmt.Errorf("taking over the fields of %s: %w", nameOf(info), err)
-		}
+// leaves the chart leaves the object. It says whether there may have been such fields.
+func (c *client) takeOver(info *resource.Info) (bool, error) {
+	patch, err := csaupgrade.UpgradeManagedFieldsPatch(info.Object, sets.New(c.manager, FieldManager), c.manager)
+	if err != nil {
+		return false, fmt.Errorf("reading the managed fields of %s: %w", nameOf(info), err)
 	}
-	return fmt.Errorf("taking over the fields of %s: it is changed all the time", nameOf(info))
+	if len(patch) == 0 {
+		return false, nil
+	}
+	helper := resource.NewHelper(info.Client, info.Mapping).WithFieldManager(c.manager)
+	_, err = helper.Patch(info.Namespace, info.Name, types.JSONPatchType, patch, nil)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return false, fmt.Errorf("taking over the fields of %s: %w", nameOf(info), err)
+	}
+	return true, nil
 }
 
 func nameOf(info *resource.Info) string {
@@ -172,7 +209,7 @@ func nameOf(info *resource.Info) string {
 }
 
 // inBatches calls f for runs of objects of the same kind side by side, for Helm has sorted them by what needs what. The
-// first batch with an error is the last.
+// first batch with an error is the last. A panic of f is the caller's.
 func inBatches(objects helmkube.ResourceList, f func(int, *resource.Info) error) error {
 	const most = 8
 	slots := make(chan struct{}, most)
@@ -181,22 +218,38 @@ func inBatches(objects helmkube.ResourceList, f func(int, *resource.Info) error)
 		for end < len(objects) && objects[end].Mapping.GroupVersionKind == objects[start].Mapping.GroupVersionKind {
 			end++
 		}
-		errs := make([]error, end-start)
+		errs, panics := make([]error, end-start), make([]string, end-start)
 		var group sync.WaitGroup
 		for i := start; i < end; i++ {
 			group.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				errs[i-start] = f(i, objects[i])
+				panics[i-start] = guarded(func() { errs[i-start] = f(i, objects[i]) })
 			})
 		}
 		group.Wait()
+		for _, panicked := range panics {
+			if panicked != "" {
+				panic(panicked)
+			}
+		}
 		if err := join(errs); err != nil {
 			return err
 		}
 		start = end
 	}
 	return nil
+}
+
+// guarded returns a panic of f as text: a goroutine of its own would end the process with it.
+func guarded(f func()) (panicked string) {
+	defer func() {
+		if p := recover(); p != nil {
+			panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+		}
+	}()
+	f()
+	return ""
 }
 
 // GetWaiter returns what waits for objects.
@@ -253,9 +306,12 @@ func (w *waiter) WatchUntilReady(hooks helmkube.ResourceList, timeout time.Durat
 	return w.within(context.Background(), timeout, func(ctx context.Context) error { return w.readiness.Done(ctx, unstructuredOf(hooks)) })
 }
 
-// WaitForDelete waits until the objects are gone.
+// WaitForDelete waits until the objects are gone. A hook is waited for in any case: it could not be made anew while it goes.
 func (w *waiter) WaitForDelete(objects helmkube.ResourceList, timeout time.Duration) error {
 	if w.hooksOnly {
+		objects = objects.Filter(isHook)
+	}
+	if len(objects) == 0 {
 		return nil
 	}
 	return w.within(context.Background(), timeout, func(ctx context.Context) error { return w.readiness.Gone(ctx, unstructuredOf(objects)) })

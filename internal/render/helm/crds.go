@@ -74,6 +74,7 @@ func defineKinds(ctx context.Context, c *action.Configuration, r Request) error 
 		_, err := c.KubeClient.Create(definitions)
 		return err
 	}
+	show(definitions)
 	return inBatches(definitions, func(_ int, info *resource.Info) error { return own.define(ctx, info, r.CRDs) })
 }
 
@@ -97,7 +98,11 @@ func (c *client) define(ctx context.Context, info *resource.Info, policy CRDPoli
 	}
 	definition, _ := info.Object.(*unstructured.Unstructured)
 	definition = definition.DeepCopy()
-	if err := c.applyOne(info); err != nil {
+	body, err := runtime.Encode(unstructured.UnstructuredJSONScheme, definition)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", nameOf(info), err)
+	}
+	if _, err := c.put(info, body); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, definedTimeout)
@@ -115,7 +120,7 @@ func (c *client) define(ctx context.Context, info *resource.Info, policy CRDPoli
 func (c *client) untilServed(ctx context.Context, gvk schema.GroupVersionKind) error {
 	const pause = 50 * time.Millisecond
 	for {
-		if _, err := c.mapper.RESTMapping(gvk.GroupKind(), gvk.Version); err == nil {
+		if _, err := c.objects.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version); err == nil {
 			return nil
 		}
 		select {

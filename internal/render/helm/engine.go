@@ -87,7 +87,7 @@ func NewEngine(config *rest.Config, objects *kube.Client) (*Engine, error) {
 			return nil, err
 		}
 		get := getter{config: config, discovery: cached, mapper: objects.Mapper, namespace: t.namespace}
-		t.client = &client{Client: helmkube.New(get), serverSide: true, discovery: cached, mapper: objects.Mapper}
+		t.client = &client{Client: helmkube.New(get), way: way{serverSide: true}, objects: objects, discovery: cached}
 		t.client.Namespace = t.namespace
 		t.client.SetLogger(t.log)
 		t.records = newRecords(clients.CoreV1().Secrets(t.storage), t.owner)

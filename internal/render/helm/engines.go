@@ -45,3 +45,17 @@ func (p *Engines) For(client *kube.Client) (*Engine, error) {
 	p.kept[client] = &keptEngine{e, now}
 	return e, nil
 }
+
+// Fresh returns an engine of its own that acts as client does, and knows nothing yet of what the cluster serves.
+func (p *Engines) Fresh(client *kube.Client) (*Engine, error) {
+	kept, err := p.For(client)
+	if err != nil {
+		return nil, err
+	}
+	e, err := NewEngine(client.Config(), client.Fresh())
+	if err != nil {
+		return nil, err
+	}
+	e.holder, e.slots = kept.holder, kept.slots
+	return e, nil
+}

@@ -34,6 +34,9 @@ func (e *Engine) Upgrade(ctx context.Context, r Request) error {
 func (e *Engine) act(r Request, f func(*action.Configuration) error) error {
 	e.slots.acquire()
 	defer e.slots.release()
+	if r.Begun != nil {
+		r.Begun()
+	}
 	c, err := e.begin(r.task())
 	if err != nil {
 		return err
@@ -52,7 +55,8 @@ func (e *Engine) install(ctx context.Context, c *action.Configuration, r Request
 	install.Labels = e.labels(r)
 	install.PostRenderer, install.PostRenderStrategy = r.Post, action.PostRenderStrategy(r.PostRenderStrategy)
 	install.SkipSchemaValidation, install.DisableOpenAPIValidation = true, true
-	applyWith(c, install.ServerSideApply, true)
+	install.DryRunStrategy = r.dryRun()
+	applyWith(c, way{serverSide: install.ServerSideApply, adopt: true, claims: r.TakeOwnership})
 	loaded, err := e.load(ctx, c, r)
 	if err != nil {
 		return nil, err
@@ -75,17 +79,24 @@ func (e *Engine) upgrade(ctx context.Context, c *action.Configuration, r Request
 	upgrade.ForceReplace = r.Force && !serverSide
 	upgrade.WaitStrategy, upgrade.WaitForJobs, upgrade.Timeout = r.Wait.strategy(), r.WaitForJobs, r.Timeout
 	upgrade.TakeOwnership, upgrade.DisableHooks, upgrade.CleanupOnFail = r.TakeOwnership, r.DisableHooks, r.CleanupOnFail
-	upgrade.Devel = true
+	upgrade.Devel, upgrade.DryRunStrategy = true, r.dryRun()
 	upgrade.Labels = e.labels(r)
 	upgrade.PostRenderer, upgrade.PostRenderStrategy = r.Post, action.PostRenderStrategy(r.PostRenderStrategy)
 	upgrade.SkipSchemaValidation, upgrade.DisableOpenAPIValidation = r.SkipSchema || !r.PreserveValues, true
 	upgrade.ResetValues, upgrade.ReuseValues, upgrade.MaxHistory = !r.PreserveValues, r.PreserveValues, r.MaxHistory
-	applyWith(c, serverSide, before.ApplyMethod != string(release.ApplyMethodServerSideApply))
+	applyWith(c, way{serverSide, before.ApplyMethod != string(release.ApplyMethodServerSideApply), r.TakeOwnership})
 	loaded, err := e.load(ctx, c, r)
 	if err != nil {
 		return nil, err
 	}
 	return upgrade.RunWithContext(ctx, r.Name, loaded, runtime.DeepCopyJSON(r.Values))
+}
+
+func (r Request) dryRun() action.DryRunStrategy {
+	if r.rehearsed {
+		return action.DryRunServer
+	}
+	return action.DryRunNone
 }
 
 func (w Wait) strategy() helmkube.WaitStrategy {
@@ -106,10 +117,20 @@ func (s ServerSide) resolve(before *release.Release) bool {
 	return s == ServerSideEnabled
 }
 
+// way is how objects are applied by an action.
+type way struct {
+	// serverSide says that objects are applied by the server.
+	serverSide bool
+	// adopt says that objects which are there may have been applied by the client before.
+	adopt bool
+	// claims says that objects which are there become part of the release, whosever they are.
+	claims bool
+}
+
 // applyWith tells the client how objects are applied by the action.
-func applyWith(c *action.Configuration, serverSide, adopt bool) {
+func applyWith(c *action.Configuration, w way) {
 	if own, ok := c.KubeClient.(*client); ok {
-		own.serverSide, own.adopt = serverSide, adopt
+		own.way = w
 	}
 }
 
@@ -127,7 +148,7 @@ func (e *Engine) Rollback(_ context.Context, r Request, revision int) error {
 		rollback.ForceReplace = r.Force && !serverSide
 		rollback.WaitStrategy, rollback.WaitForJobs, rollback.Timeout = r.Wait.strategy(), r.WaitForJobs, r.Timeout
 		rollback.DisableHooks, rollback.CleanupOnFail, rollback.MaxHistory = r.DisableHooks, r.CleanupOnFail, r.MaxHistory
-		applyWith(c, serverSide, true)
+		applyWith(c, way{serverSide: serverSide, adopt: true})
 		return rollback.Run(r.Name)
 	})
 }
@@ -140,12 +161,15 @@ func (e *Engine) Test(_ context.Context, r Request) (tested Observed, err error)
 		test.Filters = map[string][]string{
 			action.IncludeNameFilter: r.TestsOnly, action.ExcludeNameFilter: r.TestsExcept,
 		}
-		applyWith(c, true, false)
+		applyWith(c, way{serverSide: true})
 		found, shutdown, err := test.Run(r.Name)
 		if record, ok := found.(*release.Release); ok && record != nil {
 			tested = observe(record, nil)
 		}
-		return errors.Join(err, shutdown())
+		if left := shutdown(); !errors.Is(err, left) { // it may tell again why the tests failed
+			err = errors.Join(err, left)
+		}
+		return err
 	})
 	return tested, err
 }

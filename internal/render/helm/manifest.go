@@ -30,6 +30,7 @@ const (
 	nameAnnotation      = "meta.helm.sh/release-name"
 	namespaceAnnotation = "meta.helm.sh/release-namespace"
 	policyAnnotation    = "helm.sh/resource-policy"
+	hookAnnotation      = "helm.sh/hook"
 )
 
 // parse returns the objects of a manifest as Helm applies them.

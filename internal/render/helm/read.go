@@ -79,7 +79,7 @@ func (e *Engine) Remove(_ context.Context, r Request) (removed Observed, err err
 		if uninstall.WaitStrategy == "" {
 			uninstall.WaitStrategy = helmkube.HookOnlyStrategy
 		}
-		applyWith(c, true, false)
+		applyWith(c, way{serverSide: true})
 		if _, err := uninstall.Run(r.Name); err != nil {
 			return errors.Join(err, heard.heard)
 		}

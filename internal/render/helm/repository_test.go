@@ -144,7 +144,7 @@ func TestHTTPRepositoryRefused(t *testing.T) {
 	if _, err := store.Chart(t.Context(), r, v); err == nil || !strings.Contains(err.Error(), "was changed after the index was made") {
 		t.Errorf("an archive with another digest: %v", err)
 	}
-	if entries, err := os.ReadDir(store.dir); err != nil || len(entries) != 0 {
+	if entries, err := os.ReadDir(store.archives.dir); err != nil || len(entries) != 0 {
 		t.Errorf("the cache holds %v, %v", entries, err)
 	}
 }

@@ -34,6 +34,8 @@ type Request struct {
 	WaitContext context.Context
 	// New says that the release's storage was just seen to have no record of it.
 	New bool
+	// Begun is told when the action's turn has come.
+	Begun func()
 	// Observe is told of every record that is written.
 	Observe func(Observed)
 	// Log hears what Helm does. Default: nobody.
@@ -63,6 +65,9 @@ type Request struct {
 	Propagation string
 	// TestsOnly and TestsExcept choose among the tests by name. Empty: all of them.
 	TestsOnly, TestsExcept []string
+
+	// rehearsed ends the action once the chart is rendered.
+	rehearsed bool
 }
 
 // Wait is what an action waits for.

@@ -8,19 +8,19 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/peyk/peyk/internal/registry"
 )
 
-// Store reads repositories and keeps chart archives on disk, by digest. It is safe for concurrent use.
+// Store reads repositories and keeps chart archives on disk, by digest, as long as there is room. It is safe for
+// concurrent use.
 type Store struct {
-	dir     string
-	http    *httpMedium
-	oci     *ociMedium
-	builtin *builtinMedium
+	archives *archives
+	http     *httpMedium
+	oci      *ociMedium
+	builtin  *builtinMedium
 
 	mu      sync.Mutex
 	digests map[string]string // URL of an archive whose digest no index tells -> digest
@@ -29,7 +29,8 @@ type Store struct {
 // NewStore returns a Store that keeps its archives in dir, which is made. Builtin are the repositories behind
 // builtin:// URLs: repository to chart to the chart's folder.
 func NewStore(dir string, builtin map[string]map[string]fs.FS) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o750); err != nil {
+	charts, err := newArchives(dir, archivesSize)
+	if err != nil {
 		return nil, fmt.Errorf("making the chart cache: %w", err)
 	}
 	packed, err := newBuiltinMedium(builtin)
@@ -37,7 +38,7 @@ func NewStore(dir string, builtin map[string]map[string]fs.FS) (*Store, error) {
 		return nil, err
 	}
 	return &Store{
-		dir: dir, http: newHTTPMedium(), oci: newOCIMedium(), builtin: packed,
+		archives: charts, http: newHTTPMedium(), oci: newOCIMedium(), builtin: packed,
 		digests: map[string]string{},
 	}, nil
 }
@@ -113,7 +114,7 @@ func (c *Chart) Path() string { return c.path }
 func (s *Store) Chart(ctx context.Context, r Repository, v Version) (*Chart, error) {
 	if digest := s.digestOf(v); digest != "" {
 		c := s.chart(r, v, digest)
-		if _, err := os.Stat(c.path); err == nil {
+		if s.archives.has(c.path) {
 			return c, nil
 		}
 	}
@@ -131,7 +132,7 @@ func (s *Store) Chart(ctx context.Context, r Repository, v Version) (*Chart, err
 		return nil, fmt.Errorf("%s has the digest sha256:%s, the repository's index says sha256:%s: the archive was changed after the index was made, renew one of them", v.URL, digest, v.Digest)
 	}
 	c := s.chart(r, v, digest)
-	if err := write(c.path, archive); err != nil {
+	if err := s.archives.put(c.path, archive); err != nil {
 		return nil, fmt.Errorf("keeping %s: %w", v.URL, err)
 	}
 	s.mu.Lock()
@@ -156,20 +157,6 @@ func (s *Store) chart(r Repository, v Version, digest string) *Chart {
 	scope := sha256.Sum256([]byte(r.URL + " " + registry.Access{Username: a.Username, Password: a.Password, DockerConfigs: a.DockerConfigs}.Fingerprint()))
 	return &Chart{
 		Name: v.Name, Version: v.Version, Digest: digest,
-		path: filepath.Join(s.dir, digest+"-"+hex.EncodeToString(scope[:8])+".tgz"),
+		path: filepath.Join(s.archives.dir, digest+"-"+hex.EncodeToString(scope[:8])+".tgz"),
 	}
-}
-
-// write makes the file appear whole or not at all.
-func write(path string, data []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }
