@@ -79,7 +79,11 @@ func (c *Checkout) authenticate() error {
 		login := cmpOr(credentials.Username, "git") + ":" + credentials.Password
 		config["http.extraHeader"] = "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(login))
 	}
-	for name, content := range map[string][]byte{"ca.crt": credentials.CA, "identity": credentials.SSHKey, "known_hosts": credentials.KnownHosts} {
+	identity, err := openIdentity(credentials)
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{"ca.crt": credentials.CA, "identity": identity, "known_hosts": credentials.KnownHosts} {
 		if len(content) == 0 {
 			continue
 		}

@@ -108,3 +108,38 @@ func TestHostKeysAreScanned(t *testing.T) {
 		t.Errorf("host keys %q, %v; want %q", hosts, err, server.KnownHosts)
 	}
 }
+
+// The ssh program reads few forms of keys; every key that can be made, and one with a passphrase, can be pushed with.
+func TestPushOverSSH(t *testing.T) {
+	for _, o := range []git.KeyOptions{{Algorithm: "ed25519"}, {Algorithm: "rsa", RSABits: 2048}, {Algorithm: "ecdsa", Curve: "p384"}, {}} {
+		t.Run(o.Algorithm, func(t *testing.T) {
+			root := t.TempDir()
+			repo := gittest.NewRepo(t, root, "app")
+			repo.Commit("main", "first", map[string]string{"a": "1"})
+			server := gittest.NewSSHServer(t, root, "open sesame")
+			credentials := git.Credentials{SSHKey: server.Identity, SSHPassphrase: []byte("open sesame"), KnownHosts: server.KnownHosts}
+			if o.Algorithm != "" {
+				private, public, err := git.NewSSHKey(o)
+				if err == nil {
+					err = server.Admit(string(public))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				credentials.SSHKey, credentials.SSHPassphrase = private, nil
+			}
+			checkout, err := git.CheckOut(t.Context(), git.Remote{URL: "ssh://git@" + server.Address + "/app.git", Credentials: credentials}, "main")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer checkout.Close()
+			if _, err := checkout.Write("b", []byte("2")); err != nil {
+				t.Fatal(err)
+			}
+			commit, err := checkout.Push(t.Context(), git.Signature{Name: "a", Email: "a@example.org"}, "second")
+			if head := strings.TrimSpace(repo.Git("rev-parse", "main")); err != nil || head != commit {
+				t.Errorf("pushed %q, %v; the server has %q", commit, err, head)
+			}
+		})
+	}
+}

@@ -75,6 +75,29 @@ func PublicSSHKey(private, passphrase []byte) ([]byte, error) {
 	return ssh.MarshalAuthorizedKey(signer.PublicKey()), nil
 }
 
+// openIdentity returns the private key, without its passphrase, in the form that the ssh program reads whatever kind of key it
+// is; nil when there is none.
+func openIdentity(c Credentials) ([]byte, error) {
+	if len(c.SSHKey) == 0 {
+		return nil, nil
+	}
+	if _, err := sshSigner(c); err != nil {
+		return nil, err
+	}
+	key, err := ssh.ParseRawPrivateKey(c.SSHKey)
+	if _, encrypted := errors.AsType[*ssh.PassphraseMissingError](err); encrypted {
+		key, err = ssh.ParseRawPrivateKeyWithPassphrase(c.SSHKey, c.SSHPassphrase)
+	}
+	if err != nil {
+		return nil, errors.New("the private key does not parse")
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		return nil, errors.New("the private key is of a kind that is not supported: use ed25519, ecdsa or rsa")
+	}
+	return pem.EncodeToMemory(block), nil
+}
+
 // errSeen ends a handshake whose host key is all that is wanted.
 var errSeen = errors.New("the host key is known")
 

@@ -9,18 +9,44 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// SSHServer serves the repositories below a folder with git-upload-pack to one key.
+// SSHServer serves the repositories below a folder to one key, and to those that are let in later, for reading and writing.
 type SSHServer struct {
 	// Address is host:port.
 	Address string
 	// Identity is the private key that is let in, KnownHosts the line for the server's own key.
 	Identity, KnownHosts []byte
+
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// Admit lets a key in, given as a line of authorized_keys.
+func (s *SSHServer) Admit(line string) error {
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		return err
+	}
+	s.admit(key)
+	return nil
+}
+
+func (s *SSHServer) admit(key ssh.PublicKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[string(key.Marshal())] = true
+}
+
+func (s *SSHServer) knows(key ssh.PublicKey) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[string(key.Marshal())]
 }
 
 // NewSSHServer serves root on loopback until the test ends. With a passphrase the identity is encrypted.
@@ -28,9 +54,11 @@ func NewSSHServer(t testing.TB, root, passphrase string) *SSHServer {
 	t.Helper()
 	hostKey, _ := newKey(t, "")
 	clientKey, identity := newKey(t, passphrase)
+	server := &SSHServer{Identity: identity, known: map[string]bool{}}
+	server.admit(clientKey.PublicKey())
 	config := &ssh.ServerConfig{
 		PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
-			if string(key.Marshal()) == string(clientKey.PublicKey().Marshal()) {
+			if server.knows(key) {
 				return nil, nil
 			}
 			return nil, io.EOF
@@ -51,11 +79,9 @@ func NewSSHServer(t testing.TB, root, passphrase string) *SSHServer {
 			go serveConn(conn, config, root)
 		}
 	}()
-	address := listener.Addr().String()
-	return &SSHServer{
-		Address: address, Identity: identity,
-		KnownHosts: []byte(knownhosts.Line([]string{address}, hostKey.PublicKey()) + "\n"),
-	}
+	server.Address = listener.Addr().String()
+	server.KnownHosts = []byte(knownhosts.Line([]string{server.Address}, hostKey.PublicKey()) + "\n")
+	return server
 }
 
 // NewKey returns a private key in OpenSSH's form that no server knows.
@@ -115,11 +141,11 @@ func serveSession(channel ssh.Channel, requests <-chan *ssh.Request, root string
 		var payload struct{ Command string }
 		_ = ssh.Unmarshal(req.Payload, &payload)
 		_ = req.Reply(true, nil)
-		path, ok := strings.CutPrefix(payload.Command, "git-upload-pack ")
-		if !ok {
+		program, path, _ := strings.Cut(payload.Command, " ")
+		if program != "git-upload-pack" && program != "git-receive-pack" {
 			return
 		}
-		cmd := exec.Command("git-upload-pack", filepath.Join(root, strings.Trim(path, "'")))
+		cmd := exec.Command(program, filepath.Join(root, strings.Trim(path, "'"))) //nolint:gosec // one of two programs
 		cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
 		in, err := cmd.StdinPipe()
 		if err != nil {
