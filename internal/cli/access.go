@@ -17,6 +17,8 @@ type gitAccess struct {
 	key                                         git.KeyOptions
 	// silent does not ask whether the deploy key was added to the repository.
 	silent bool
+	// writes says that the deploy key is pushed with.
+	writes bool
 }
 
 func (g *gitAccess) flags(flags *pflag.FlagSet) {
@@ -69,7 +71,11 @@ func (g *gitAccess) sshSecret(t target, u *url.URL) (*corev1.Secret, error) {
 	t.say.Success("collected public key from SSH server:\n%s", hosts)
 	t.say.line(blue, "✚", "deploy key: %s", []any{string(public)})
 	if !g.silent && g.keyFile == "" {
-		if err := confirm(t.cmd, "Have you added the deploy key to your repository"); err != nil {
+		question := "Have you added the deploy key to your repository"
+		if g.writes {
+			question += ", with the right to write"
+		}
+		if err := confirm(t.cmd, question); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -32,6 +33,8 @@ type bootstrapFlags struct {
 	components, extra           []string
 	operatorNamespace, secret   string
 	authorName, authorEmail     string
+	// cluster is asked for the key of an earlier bootstrap.
+	cluster client.Client
 }
 
 func (a *App) newBootstrap() *cobra.Command {
@@ -52,12 +55,19 @@ func (a *App) newBootstrapGit() *cobra.Command {
 until the cluster is as the repository says. Repeating it is safe: what is as it should be is left alone, and nothing is
 committed twice.
 
+Over SSH the key of --private-key-file pushes to the repository, and the cluster reads with it. Without that flag a new key is
+made and printed: add it to the repository as a deploy key that may write. The next bootstrap finds it in the cluster. The
+server's own key is asked for at the first time, and trusted from then on.
+
 The repository keeps the layout of Flux: gotk-components.yaml, gotk-sync.yaml and kustomization.yaml, with a GitRepository
 and a Kustomization named flux-system in the namespace flux-system. A repository that Flux was bootstrapped from is taken
 over: gotk-components.yaml then holds Peyk in place of Flux's controllers, which are stopped first and removed once Peyk
 applies the repository; a kustomization.yaml with patches is kept. Peyk itself runs in the namespace peyk-system, as after
 'peyk install'.`,
 		Example: `  peyk bootstrap git --url ssh://git@git.example.org/fleet --branch main --path clusters/prod --private-key-file ./key
+
+  # with a new deploy key, which is printed to be added to the repository
+  peyk bootstrap git --url ssh://git@git.example.org/fleet --ssh-key-algorithm ed25519 --path clusters/prod
 
   # over HTTPS; the cluster reads the repository with the same credentials
   peyk bootstrap git --url https://git.example.org/fleet --username git --password "$TOKEN" --token-auth --path clusters/prod`,
@@ -103,8 +113,6 @@ func (f *bootstrapFlags) check(a *App) (*url.URL, error) {
 		return nil, err
 	}
 	switch {
-	case u.Scheme == "ssh" && f.access.keyFile == "":
-		return nil, usagef("give --private-key-file: a key that may write to the repository")
 	case u.Scheme == "http" && f.access.password != "" && !f.insecure:
 		return nil, usagef("the credentials would be sent unencrypted: use https://, or give --allow-insecure-http")
 	}
@@ -165,6 +173,7 @@ func (a *App) bootstrap(cmd *cobra.Command, f bootstrapFlags) error {
 	if err := sayExtra(say, f.extra); err != nil {
 		return err
 	}
+	f.cluster = cluster.Client
 	secret, credentials, err := f.credentials(ctx, cmd, say, u)
 	if err != nil {
 		return err
@@ -227,13 +236,55 @@ func (f *bootstrapFlags) credentials(ctx context.Context, cmd *cobra.Command, sa
 		secret, err := g.secret(target{cmd: cmd, say: say, name: f.secret, namespace: f.options.Namespace}, u)
 		return secret, c, err
 	}
-	g.silent = true
-	secret, err := g.secret(target{cmd: cmd, say: say, name: f.secret, namespace: f.options.Namespace}, u)
+	secret, err := f.deployKey(ctx, cmd, say, u)
 	if err != nil {
 		return nil, c, err
 	}
-	c = git.Credentials{SSHKey: []byte(secret.StringData["identity"]), KnownHosts: []byte(secret.StringData["known_hosts"]), SSHPassphrase: []byte(g.password)}
+	c = git.Credentials{SSHKey: []byte(secret.StringData["identity"]), KnownHosts: []byte(secret.StringData["known_hosts"]), SSHPassphrase: []byte(secret.StringData["password"])}
 	return secret, c, ctx.Err()
+}
+
+// deployKey is the secret with the key that is pushed and read with: that of the file, the one that an earlier bootstrap left
+// in the cluster, or a new one, which the user is asked to add to the repository.
+func (f *bootstrapFlags) deployKey(ctx context.Context, cmd *cobra.Command, say *printer, u *url.URL) (*corev1.Secret, error) {
+	at := target{cmd: cmd, say: say, name: f.secret, namespace: f.options.Namespace}
+	g := f.access
+	g.silent = f.silent
+	live := &corev1.Secret{}
+	err := f.cluster.Get(ctx, client.ObjectKey{Namespace: at.namespace, Name: at.name}, live)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading the secret %s: %w", at.name, err)
+	}
+	kept, err := g.keeps(live, u)
+	if err != nil {
+		return nil, err
+	}
+	if !kept {
+		g.writes = true
+		return g.secret(at, u)
+	}
+	say.Success("using the deploy key in the secret %s/%s", at.namespace, at.name)
+	data := map[string]string{}
+	for name, value := range live.Data {
+		data[name] = string(value)
+	}
+	return newSecret(at, data), nil
+}
+
+// keeps says whether a secret has the key that is to be used, and knows the server.
+func (g *gitAccess) keeps(live *corev1.Secret, u *url.URL) (bool, error) {
+	identity := live.Data["identity"]
+	if len(identity) == 0 || !bytes.Contains(live.Data["known_hosts"], []byte(u.Hostname())) {
+		return false, nil
+	}
+	if g.keyFile == "" {
+		return true, nil
+	}
+	wanted, err := os.ReadFile(g.keyFile)
+	if err != nil {
+		return false, fmt.Errorf("reading the private key: %w", err)
+	}
+	return bytes.Equal(wanted, identity), nil
 }
 
 // sync applies what follows the repository, and waits until the cluster is as the repository says.

@@ -51,7 +51,7 @@ the Docker or Podman configuration. The time of the image is SOURCE_DATE_EPOCH o
 			return a.build(cmd, o, insecure, format)
 		},
 	}
-	cmd.AddCommand(a.newBuildKustomization())
+	cmd.AddCommand(a.newBuildKustomization(), a.newBuildRelease(helmReleases()), a.newBuildRelease(packs()))
 	flags := cmd.Flags()
 	flags.StringSliceVarP(&o.Tags, "tag", "t", nil, "reference of the image, such as localhost:5000/app:1 (several: repeat it)")
 	flags.BoolVar(&o.TagFromGit, "tag-from-git", false, "tag with the short hash of the commit; the work tree must be clean")

@@ -113,7 +113,6 @@ func TestWrongCommands(t *testing.T) {
 		"logs time":         {"logs --since-time noon", cli.ExitUsage, "2006-01-02"},
 		"no operator":       {"check", cli.ExitFailed, "peyk install"},
 		"bootstrap address": {"bootstrap git --url nowhere", cli.ExitUsage, "ssh://"},
-		"bootstrap key":     {"bootstrap git --url ssh://h/a", cli.ExitUsage, "--private-key-file"},
 		"bootstrap http":    {"bootstrap git --url http://h/a --password b", cli.ExitUsage, "--allow-insecure-http"},
 		"bootstrap extra":   {"bootstrap git --url https://h/a --components-extra=pigeon", cli.ExitUsage, "image-automation-controller"},
 	}

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/peyk/peyk/internal/operator"
 )
@@ -36,6 +38,8 @@ func Connect(access Access) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("registering the kinds: %w", err)
 	}
+	// The client would complain after a while that nobody said where its own log goes.
+	log.SetLogger(logr.Discard())
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("making the client: %w", err)

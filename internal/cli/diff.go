@@ -20,11 +20,16 @@ import (
 // errDiffers makes the exit code 1, as that of diff.
 var errDiffers = errors.New("identified at least one change, exiting with non-zero exit code")
 
+// diffExits says what the exit codes of comparisons are.
+const diffExits = "The exit code is 0 when nothing would change, 1 when something would, and 2 or more when that cannot be told."
+
 func (a *App) newDiff() *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use: "diff", Short: "Show what would change in the cluster",
 		Long: `Show what would change in the cluster, object by object and field by field. The API server says it by dry run, so
-defaults and admission count; nothing is changed. The exit code is 0 when nothing would change and 1 when something would.`,
+defaults and admission count; nothing is changed.
+
+` + diffExits,
 		Example: `  # before you commit
   peyk diff kustomization apps --path ./clusters/prod`,
 	})
@@ -43,39 +48,46 @@ func (a *App) newDiffKustomization() *cobra.Command {
 		Use: "kustomization NAME", Aliases: []string{"ks"}, Args: wants(cobra.ExactArgs(1)),
 		Short: "Show what a Kustomization would change if files of this machine were committed",
 		Long: `Build a Kustomization from files of this machine, and show what applying that would create, change and delete. Values of
-Secrets are hidden. The exit code is 1 when something would change.`,
+Secrets are hidden.
+
+` + diffExits,
 		Example: `  peyk diff kustomization apps --path ./clusters/prod
 
   # with the Kustomizations that it applies
-  peyk diff kustomization apps --path ./clusters/prod --recursive --local-sources GitRepository/flux-system/flux-system=.`,
+  peyk diff kustomization apps --path ./clusters/prod --recursive --local-sources GitRepository/flux-system/flux-system=.
+
+  # without some of the files
+  peyk diff kustomization apps --path ./clusters/prod --ignore-paths "/drafts/**/*.yaml,notes.yaml"`,
 		ValidArgsFunction: a.completeNames(1, kustomizations()),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := b.check(); err != nil {
 				return err
 			}
-			cluster, err := a.connect()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
-			defer cancel()
-			k, err := b.kustomization(ctx, cluster.Client, client.ObjectKey{Namespace: cluster.Namespace, Name: args[0]})
-			if err != nil {
-				return err
-			}
-			d := a.newDifferences(cmd, cluster.Client, apply.Kustomizations.Manager, progress)
-			if err := d.kustomization(ctx, &b, k, b.path); err != nil {
-				return err
-			}
-			return d.finish()
+			return asTrouble(a.diffKustomization(cmd, &b, args[0], progress))
 		},
 	}
 	b.flags(cmd)
 	cmd.Flags().BoolVar(&progress, "progress-bar", true, "say on a terminal what is being done")
 	cmd.Flags().BoolVar(&b.missing, "ignore-not-found", false, "the Kustomization may be missing in the cluster")
-	cmd.Flags().StringSlice("ignore-paths", nil, "paths to leave out")
-	_ = cmd.Flags().MarkHidden("ignore-paths")
 	return cmd
+}
+
+func (a *App) diffKustomization(cmd *cobra.Command, b *localBuild, name string, progress bool) error {
+	cluster, err := a.connect()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
+	defer cancel()
+	k, err := b.kustomization(ctx, cluster.Client, client.ObjectKey{Namespace: cluster.Namespace, Name: name})
+	if err != nil {
+		return err
+	}
+	d := a.newDifferences(cmd, cluster.Client, apply.Kustomizations.Manager, progress)
+	if err := d.kustomization(ctx, b, k, b.path); err != nil {
+		return err
+	}
+	return d.finish()
 }
 
 // differences tells what would change, and remembers whether anything would.

@@ -19,6 +19,8 @@ const (
 	ExitUsage       = 2
 	ExitUnreachable = 3
 	ExitNotFound    = 4
+	// ExitTrouble is that of 'peyk diff' when it cannot tell, where 1 says that something differs.
+	ExitTrouble = 2
 )
 
 // usageError says that the command line is wrong.
@@ -37,6 +39,19 @@ func (e unreachableError) Unwrap() error { return e.error }
 type notFoundError struct{ error }
 
 func (e notFoundError) Unwrap() error { return e.error }
+
+// trouble says that a comparison failed, which is not the same as finding a difference.
+type trouble struct{ error }
+
+func (e trouble) Unwrap() error { return e.error }
+
+// asTrouble marks every error of a comparison but the one that says there are differences.
+func asTrouble(err error) error {
+	if err == nil || errors.Is(err, errDiffers) || codeOf(err) != ExitFailed {
+		return err
+	}
+	return trouble{err}
+}
 
 func codeOf(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok {

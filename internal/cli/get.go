@@ -121,12 +121,12 @@ func (a *App) get(cmd *cobra.Command, q query) error {
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
 	defer cancel()
-	found := make([]client.ObjectList, len(q.kinds))
+	found, err := q.lists(ctx, cluster)
+	if err != nil {
+		return err
+	}
 	var objects []client.Object
-	for i, k := range q.kinds {
-		if found[i], err = q.list(ctx, cluster, k); err != nil {
-			return err
-		}
+	for i := range found {
 		items, err := itemsOf(found[i])
 		if err != nil {
 			return err
@@ -168,14 +168,29 @@ func (q query) check() error {
 	return nil
 }
 
-// list asks the cluster for the objects of one kind. When several kinds are asked for, one that the cluster does not
-// serve has no objects.
+// lists asks the cluster for the objects of all kinds. One that the cluster does not serve has no objects, as long as it serves
+// another.
+func (q query) lists(ctx context.Context, cluster *Cluster) ([]client.ObjectList, error) {
+	found := make([]client.ObjectList, len(q.kinds))
+	unknown := 0
+	for i, k := range q.kinds {
+		list, err := q.list(ctx, cluster, k)
+		if unknownKind(err) {
+			list = k.list()
+			unknown++
+		}
+		if err != nil && (!unknownKind(err) || unknown == len(q.kinds)) {
+			return nil, err
+		}
+		found[i] = list
+	}
+	return found, nil
+}
+
+// list asks the cluster for the objects of one kind.
 func (q query) list(ctx context.Context, cluster *Cluster, k kind) (client.ObjectList, error) {
 	list := k.list()
 	err := cluster.Client.List(ctx, list, q.options(cluster, k)...)
-	if unknownKind(err) && len(q.kinds) > 1 {
-		return k.list(), nil
-	}
 	if err != nil {
 		return nil, fmt.Errorf("listing the objects of kind %s: %w", k.gvk.Kind, err)
 	}

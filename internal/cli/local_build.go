@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/peyk/peyk/internal/decrypt"
+	"github.com/peyk/peyk/internal/git/ignore"
 	"github.com/peyk/peyk/internal/render/kustomize"
 )
 
@@ -35,6 +36,8 @@ type localBuild struct {
 	// sources are the folders of other sources, as Kind/namespace/name=folder; recursive builds what they hold, too.
 	sources   map[string]string
 	recursive bool
+	// ignored are patterns of files that are left out.
+	ignored []string
 }
 
 func (b *localBuild) flags(cmd *cobra.Command) {
@@ -44,6 +47,7 @@ func (b *localBuild) flags(cmd *cobra.Command) {
 	flags.BoolVar(&b.strict, "strict-substitute", false, "fail for variables that have neither value nor default, as the operator does")
 	flags.BoolVarP(&b.recursive, "recursive", "r", false, "go on with the Kustomizations that are found, see --local-sources")
 	flags.StringToStringVar(&b.sources, "local-sources", nil, "folders that stand for sources, as Kind/namespace/name=folder")
+	flags.StringSliceVar(&b.ignored, "ignore-paths", nil, "files below the folder to leave out, as patterns in the form of .gitignore")
 	flags.Bool("in-memory-build", true, "nothing is ever written to the folder")
 	_ = flags.MarkHidden("in-memory-build")
 }
@@ -85,24 +89,37 @@ func (b *localBuild) kustomization(ctx context.Context, c client.Client, key cli
 
 // findKustomization looks for the Kustomization of that name among the documents of a file.
 func findKustomization(file string, key client.ObjectKey) (*ksv1.Kustomization, error) {
+	found, err := findDocument(file, kustomizations(), key)
+	if err != nil {
+		return nil, err
+	}
+	k, err := asKustomization(found)
+	if err != nil {
+		return nil, err
+	}
+	k.Namespace = cmp.Or(k.Namespace, key.Namespace, "default")
+	return k, nil
+}
+
+// findDocument looks for the object of that kind and name among the documents of a file.
+func findDocument(file string, k kind, key client.ObjectKey) (*unstructured.Unstructured, error) {
 	data, err := os.Open(file) //nolint:gosec // the user names it
 	if err != nil {
-		return nil, fmt.Errorf("reading the Kustomization: %w", err)
+		return nil, fmt.Errorf("reading the %s: %w", k.gvk.Kind, err)
 	}
 	defer func() { _ = data.Close() }()
 	for decoder := utilyaml.NewYAMLOrJSONDecoder(data, 4096); ; {
-		k := &ksv1.Kustomization{}
-		err := decoder.Decode(k)
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
 		if errors.Is(err, io.EOF) {
-			return nil, usagef("%s holds no Kustomization %s of %s", file, key, ksv1.GroupVersion.Group)
+			return nil, usagef("%s holds no %s %s of %s", file, k.gvk.Kind, key, k.gvk.Group)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", file, err)
 		}
-		ours := strings.HasPrefix(k.APIVersion, ksv1.GroupVersion.Group+"/") && k.Kind == ksv1.KustomizationKind
-		if ours && k.Name == key.Name && (k.Namespace == key.Namespace || k.Namespace == "" || key.Namespace == "") {
-			k.Namespace = cmp.Or(k.Namespace, key.Namespace, "default")
-			return k, nil
+		ours := object.GroupVersionKind().GroupKind() == k.gvk.GroupKind()
+		if ours && object.GetName() == key.Name && (object.GetNamespace() == key.Namespace || object.GetNamespace() == "" || key.Namespace == "") {
+			return object, nil
 		}
 	}
 }
@@ -117,6 +134,10 @@ func (b *localBuild) objects(ctx context.Context, c client.Client, k *ksv1.Kusto
 	request := kustomize.Request{
 		Root: root, Path: path, Namespace: spec.TargetNamespace, NamePrefix: spec.NamePrefix, NameSuffix: spec.NameSuffix,
 		Patches: spec.Patches, Images: spec.Images, Components: spec.Components, IgnoreMissingComponents: spec.IgnoreMissingComponents,
+	}
+	if len(b.ignored) > 0 {
+		rules := ignore.Plain(b.ignored...)
+		request.Ignore = func(path string) bool { return rules.Excludes(strings.Split(path, "/")) }
 	}
 	if m := spec.CommonMetadata; m != nil {
 		request.Labels, request.Annotations = m.Labels, m.Annotations
@@ -177,24 +198,15 @@ func (b *localBuild) opener(ctx context.Context, c client.Client, k *ksv1.Kustom
 
 // variables are those of spec.postBuild; nil when nothing is substituted.
 func (b *localBuild) variables(ctx context.Context, c client.Client, k *ksv1.Kustomization, request kustomize.Request) (map[string]string, error) {
-	post := k.Spec.PostBuild
-	if post == nil {
+	if k.Spec.PostBuild == nil {
 		return nil, nil
 	}
-	variables := map[string]string{}
-	for i, ref := range post.SubstituteFrom {
-		if b.dry {
-			break
-		}
-		data, err := readVariables(ctx, c, k.Namespace, ref)
-		if err != nil {
-			return nil, fmt.Errorf("spec.postBuild.substituteFrom[%d]: %w", i, err)
-		}
-		maps.Copy(variables, data)
+	if b.dry {
+		c = nil
 	}
-	maps.Copy(variables, post.Substitute)
-	for name, value := range variables {
-		variables[name] = strings.ReplaceAll(value, "\n", "")
+	variables, err := givenVariables(ctx, c, k)
+	if err != nil {
+		return nil, err
 	}
 	if len(variables) == 0 && k.GetSubstituteStrategy() != ksv1.SubstituteStrategyAlways {
 		return nil, nil
@@ -203,6 +215,26 @@ func (b *localBuild) variables(ctx context.Context, c client.Client, k *ksv1.Kus
 		return variables, nil
 	}
 	return variables, addUndefined(variables, request)
+}
+
+// givenVariables are those that spec.postBuild gives. Without a client, what it refers to is left out.
+func givenVariables(ctx context.Context, c client.Client, k *ksv1.Kustomization) (map[string]string, error) {
+	variables := map[string]string{}
+	for i, ref := range k.Spec.PostBuild.SubstituteFrom {
+		if c == nil {
+			break
+		}
+		data, err := readVariables(ctx, c, k.Namespace, ref)
+		if err != nil {
+			return nil, fmt.Errorf("spec.postBuild.substituteFrom[%d]: %w", i, err)
+		}
+		maps.Copy(variables, data)
+	}
+	maps.Copy(variables, k.Spec.PostBuild.Substitute)
+	for name, value := range variables {
+		variables[name] = strings.ReplaceAll(value, "\n", "")
+	}
+	return variables, nil
 }
 
 func readVariables(ctx context.Context, c client.Client, namespace string, ref ksv1.SubstituteReference) (map[string]string, error) {

@@ -3,6 +3,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -46,6 +47,9 @@ func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if code == ExitUsage {
 		_, _ = fmt.Fprintf(stderr, "Run '%s --help' for its usage.\n", command.CommandPath())
 	}
+	if _, ok := errors.AsType[trouble](err); ok && code == ExitFailed {
+		return ExitTrouble
+	}
 	return code
 }
 
@@ -58,7 +62,7 @@ func (a *App) newRoot() *cobra.Command {
 Exit codes:
   0  done
   1  it failed, or the object is not ready
-  2  the command line is wrong
+  2  the command line is wrong; of 'peyk diff': it cannot be told what differs
   3  the cluster cannot be reached
   4  there is no such object`,
 		Example: `  # put Peyk into the cluster of the current context
@@ -80,6 +84,7 @@ Exit codes:
 		a.newBuild(),
 		a.newCheck(),
 		a.newCreate(),
+		a.newDebug(),
 		a.newDelete(),
 		a.newDiff(),
 		a.newEvents(),

@@ -85,13 +85,18 @@ func counted() []schema.GroupVersionKind {
 	return append(gvks, packv1.GroupVersion.WithKind(packv1.PackKind))
 }
 
-// countAll counts the objects of every kind; a kind that the cluster does not serve has none.
+// countAll counts the objects of every kind. One that the cluster does not serve has none, as long as it serves another.
 func countAll(ctx context.Context, c client.Client, scope []client.ListOption) ([]count, error) {
 	var counts []count
-	for _, gvk := range counted() {
+	unknown, all := 0, counted()
+	for _, gvk := range all {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
-		if err := c.List(ctx, list, scope...); err != nil && !unknownKind(err) {
+		err := c.List(ctx, list, scope...)
+		if unknownKind(err) {
+			unknown++
+		}
+		if err != nil && (!unknownKind(err) || unknown == len(all)) {
 			return nil, fmt.Errorf("listing the objects of kind %s: %w", gvk.Kind, err)
 		}
 		counts = append(counts, countOf(gvk.Kind, list.Items))

@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"errors"
+	"io"
+
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -13,8 +16,11 @@ import (
 	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/peyk/peyk/internal/apply"
 )
@@ -216,4 +222,27 @@ func (g grower) manifest(text, namespace string) ([]*treeNode, error) {
 		nodes = append(nodes, &treeNode{Resource: treeObject{object.GetNamespace(), object.GetName(), group}})
 	}
 	return nodes, nil
+}
+
+// manifestObjects reads the objects of a release's manifest; those without a namespace are in the release's.
+func manifestObjects(c client.Client, text, namespace string) ([]*unstructured.Unstructured, error) {
+	var objects []*unstructured.Unstructured
+	decoder := utilyaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the release's objects: %w", err)
+		}
+		if len(object.Object) == 0 {
+			continue
+		}
+		if namespaced, _ := apiutil.IsObjectNamespaced(object, c.Scheme(), c.RESTMapper()); namespaced && object.GetNamespace() == "" {
+			object.SetNamespace(namespace)
+		}
+		objects = append(objects, object)
+	}
 }

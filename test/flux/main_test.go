@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/operator"
@@ -41,6 +43,7 @@ func TestMain(m *testing.M) {
 
 // prepare installs the definitions and makes the namespace of the tests.
 func prepare(plane *testkit.ControlPlane) error {
+	log.SetLogger(logr.Discard())
 	shared.kubeconfig = plane.Kubeconfig
 	scheme, err := operator.NewScheme()
 	if err != nil {

@@ -61,9 +61,12 @@ type Deps struct {
 type Controller struct {
 	cluster Cluster
 	// actor returns with whose rights the Packs of a namespace act.
-	actor   func(namespace string) (*actor, error)
+	actor func(namespace string) (*actor, error)
+	// account is the service account that Packs act as, in their own namespaces; empty when they act with Peyk's rights.
+	account string
 	catalog *helm.Catalog
 	reader  client.Reader
+	direct  client.Reader // past the cache
 	clock   clock.PassiveClock
 	jobs    *job.Board
 
@@ -91,7 +94,7 @@ type memo struct {
 // Setup adds the controller to mgr. It returns an error when the controller cannot be added.
 func Setup(mgr ctrl.Manager, d Deps) error {
 	c := &Controller{
-		cluster: d.Engine, actor: actors(d), catalog: d.Catalog, reader: mgr.GetClient(),
+		cluster: d.Engine, actor: actors(d), account: d.Policy.DefaultServiceAccount, catalog: d.Catalog, reader: mgr.GetClient(), direct: mgr.GetAPIReader(),
 		clock: clock.RealClock{}, jobs: job.NewBoard(patience), memos: map[types.NamespacedName]memo{},
 	}
 	runner := reconcile.NewRunner(c.kind(), reconcile.Options{

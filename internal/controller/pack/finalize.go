@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
@@ -40,6 +42,9 @@ func (c *Controller) finalize(ctx context.Context, obj *packv1.Pack) error {
 	case !isUninstall:
 		// What ended was an installation that had been under way.
 		return reconcile.Progress("uninstalling", time.Second)
+	case current.Err != nil && c.nobodyLeft(ctx, obj, current.Err):
+		reconcile.WarnWith(ctx, nil, reasonRemove, "release %s, if there is one, was left as it is, for nobody may remove it: %v", key.Name, current.Err)
+		return nil
 	case current.Err != nil:
 		obj.Status.Phase = packv1.PackRemoveFailed
 		obj.Status.LastError = current.Err.Error()
@@ -49,4 +54,18 @@ func (c *Controller) finalize(ctx context.Context, obj *packv1.Pack) error {
 	}
 	reconcile.Note(ctx, "ReleaseRemoved", "uninstalled release %s", key.Name)
 	return nil
+}
+
+// nobodyLeft says whether the release cannot be removed because nobody is left who may, and nobody will be: where the rights
+// were never there, so that nothing was installed, or where they went with the service account that had them, as they do in a
+// namespace that is deleted. The namespace must not wait for the Pack then.
+func (c *Controller) nobodyLeft(ctx context.Context, obj *packv1.Pack, err error) bool {
+	if c.account == "" || !apierrors.IsForbidden(err) {
+		return false
+	}
+	if obj.Status.ReleaseRevision == 0 && obj.Status.AppliedDigest == "" {
+		return true
+	}
+	key := client.ObjectKey{Namespace: obj.Namespace, Name: c.account}
+	return apierrors.IsNotFound(c.direct.Get(ctx, key, &corev1.ServiceAccount{}))
 }

@@ -62,13 +62,17 @@ func (p *pass) installed(ctx context.Context) (bool, error) {
 
 // begin starts the Helm action.
 func (p *pass) begin(ctx context.Context) *job.Job {
-	request := helm.Request{
+	request, background := p.request(), context.WithoutCancel(ctx)
+	what := fmt.Sprintf("applying chart %s-%s", p.chart.Name, p.chart.Version)
+	return p.jobs.Start(p.key, what, p.digest, func() (any, error) { return p.releases.Apply(background, request) })
+}
+
+// request is the release that is wanted.
+func (p *pass) request() helm.Request {
+	return helm.Request{
 		Namespace: p.key.Namespace, Name: p.key.Name, Chart: p.chart, Values: p.values, Timeout: p.timeout(),
 		Labels: map[string]string{nameLabel: p.key.Name, namespaceLabel: p.key.Namespace},
 	}
-	background := context.WithoutCancel(ctx)
-	what := fmt.Sprintf("applying chart %s-%s", p.chart.Name, p.chart.Version)
-	return p.jobs.Start(p.key, what, p.digest, func() (any, error) { return p.releases.Apply(background, request) })
 }
 
 // await waits a while for a Helm action, and takes its outcome.

@@ -1,0 +1,48 @@
+package pack
+
+import (
+	"context"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+	"github.com/peyk/peyk/internal/kube"
+	"github.com/peyk/peyk/internal/render/helm"
+)
+
+// Material is what a Pack is rendered from outside of the operator.
+type Material struct {
+	// Reader reads the repositories.
+	Reader client.Reader
+	// Client reaches the cluster with the rights of whoever asks.
+	Client *kube.Client
+	// Catalog knows the repositories that the Pack may mean.
+	Catalog *helm.Catalog
+	// Chart takes the place of the one in spec.chart. Nil: that one.
+	Chart *helm.Chart
+}
+
+// Preview renders what the operator would apply for a Pack, and changes nothing.
+func Preview(ctx context.Context, obj *packv1.Pack, m Material) (*helm.Rendered, error) {
+	p := &pass{
+		Controller: &Controller{reader: m.Reader, catalog: m.Catalog}, obj: obj.DeepCopy(), key: client.ObjectKeyFromObject(obj), chart: m.Chart,
+	}
+	phases := []func(context.Context) error{p.resolveVars, p.findRepository, p.resolveChart, p.resolveValues}
+	if m.Chart != nil {
+		phases = []func(context.Context) error{p.resolveVars, p.resolveValues}
+	}
+	for _, run := range phases {
+		if err := run(ctx); err != nil {
+			return nil, err
+		}
+	}
+	engine, err := helm.NewEngine(m.Client.Config(), m.Client)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := engine.Template(ctx, p.request().ForPack())
+	if err != nil {
+		return nil, p.failed(err)
+	}
+	return rendered, nil
+}
