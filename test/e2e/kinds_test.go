@@ -32,11 +32,11 @@ func registryHost(t *testing.T, address string) string {
 	return u.Host
 }
 
-// pushArtifact pushes files as an OCI artifact to the cluster's registry, as `flux push artifact` does.
-func pushArtifact(t *testing.T, repository, tag string, files map[string]string) {
+// archived returns files as a tar.gz.
+func archived(t *testing.T, files map[string]string) []byte {
 	t.Helper()
-	var layer bytes.Buffer
-	zipped := gzip.NewWriter(&layer)
+	var out bytes.Buffer
+	zipped := gzip.NewWriter(&out)
 	archive := tar.NewWriter(zipped)
 	for file, content := range files {
 		if err := archive.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(content))}); err != nil {
@@ -52,7 +52,13 @@ func pushArtifact(t *testing.T, repository, tag string, files map[string]string)
 	if err := zipped.Close(); err != nil {
 		t.Fatal(err)
 	}
-	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(layer.Bytes(), "application/vnd.cncf.flux.content.v1.tar+gzip"))
+	return out.Bytes()
+}
+
+// pushArtifact pushes files as an OCI artifact to the cluster's registry, as `flux push artifact` does.
+func pushArtifact(t *testing.T, repository, tag string, files map[string]string) {
+	t.Helper()
+	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(archived(t, files), "application/vnd.cncf.flux.content.v1.tar+gzip"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +115,7 @@ spec:
   replicas: {{ .Values.replicas }}
   selector: {matchLabels: {app: {{ .Release.Name }}}}
   template:
-    metadata: {labels: {app: {{ .Release.Name }}}}
+    metadata: {labels: {app: {{ .Release.Name }}, version: {{ .Chart.Version | replace "+" "_" | quote }}}}
     spec: {containers: [{name: app, image: %q}]}
 `, standIn),
 		"shop/templates/settings.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata: {key: {{ .Values.message | quote }}, version: {{ .Chart.Version }}}\n",
@@ -172,8 +178,8 @@ spec:
 	}
 }
 
-// pushChart packs the chart with stock helm and pushes it to the cluster's registry.
-func pushChart(t *testing.T, version string) {
+// packChart packs the chart with stock helm and returns the archive's path.
+func packChart(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for file, content := range shopChart(version) {
@@ -185,8 +191,15 @@ func pushChart(t *testing.T, version string) {
 			t.Fatal(err)
 		}
 	}
-	try(t, "", "helm", "package", filepath.Join(dir, "shop"), "-d", dir)
-	try(t, "", "helm", "push", filepath.Join(dir, "shop-"+version+".tgz"), "oci://"+registryHost(t, local.URLs.Registry)+"/charts", "--plain-http")
+	packs := t.TempDir()
+	try(t, "", "helm", "package", filepath.Join(dir, "shop"), "-d", packs)
+	return filepath.Join(packs, "shop-"+version+".tgz")
+}
+
+// pushChart pushes the chart to the cluster's registry with stock helm.
+func pushChart(t *testing.T, version string) {
+	t.Helper()
+	try(t, "", "helm", "push", packChart(t, version), "oci://"+registryHost(t, local.URLs.Registry)+"/charts", "--plain-http")
 }
 
 // TestHelmChartFromGit installs a chart that is a folder of a Git repository.

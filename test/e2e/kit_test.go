@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -239,6 +240,24 @@ spec:
 	t.Cleanup(func() {
 		_, _ = command(context.Background(), nil, "kubectl", "delete", "kustomization,gitrepository,receiver", "-n", "peyk-system", r.name, "--ignore-not-found")
 	})
+}
+
+// buffer may be written to by a program while the test reads it.
+type buffer struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.String()
 }
 
 func indent(text string) string {

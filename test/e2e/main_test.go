@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +27,7 @@ var local struct {
 	StateDir   string `json:"stateDir"`
 	Kubeconfig string `json:"kubeconfig"`
 	GitToken   string `json:"gitTokenFile"`
+	S3Keys     string `json:"s3CredentialsFile"`
 	URLs       urls   `json:"urls"`
 	Inside     urls   `json:"inside"`
 }
@@ -35,6 +35,7 @@ var local struct {
 type urls struct {
 	Git      string `json:"git"`
 	Registry string `json:"registry"`
+	S3       string `json:"s3"`
 	HTTP     string `json:"http"`
 }
 
@@ -55,9 +56,11 @@ func run(m *testing.M) int {
 		fmt.Printf("the cluster is kept: %s down --name %s\n", filepath.Join(local.bin, "peyk-local"), name)
 		return code
 	}
-	if err := stop(before); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	for _, last := range []func() error{uninstall, func() error { return stop(before) }} {
+		if err := last(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
 	}
 	return code
 }
@@ -89,22 +92,27 @@ func start() error {
 	return json.Unmarshal([]byte(status), &local)
 }
 
+// stop takes the cluster down and checks that nothing of it is left.
 func stop(before map[string][]string) error {
+	owned, err := members()
+	if err != nil {
+		return err
+	}
+	if len(owned) < 10 {
+		return fmt.Errorf("only %d processes seem to belong to the cluster", len(owned))
+	}
 	if _, err := command(context.Background(), nil, "peyk-local", "down", "--name", name); err != nil {
 		return err
 	}
 	if entries, err := os.ReadDir(local.StateDir); err == nil {
 		return fmt.Errorf("%s is still there, with %d entries", local.StateDir, len(entries))
 	}
+	if err := eventually(context.Background(), func(context.Context) error { return noneRuns(owned) }); err != nil {
+		return err
+	}
 	after, err := look()
 	if err != nil {
 		return err
-	}
-	// A process that ended meanwhile was somebody else's.
-	after["processes"] = slices.DeleteFunc(after["processes"], func(p string) bool { return slices.Contains(before["processes"], p) })
-	before["processes"] = nil
-	if len(after["processes"]) == 0 {
-		after["processes"] = nil
 	}
 	if diff := cmp.Diff(before, after); diff != "" {
 		return fmt.Errorf("the machine is not as it was (-before +after):\n%s", diff)
@@ -145,48 +153,4 @@ func command(ctx context.Context, stdin []byte, program string, args ...string) 
 		return stdout.String(), fmt.Errorf("running %s %s: %w\n%s%s", filepath.Base(program), strings.Join(args, " "), err, stderr.String(), stdout.String())
 	}
 	return stdout.String(), nil
-}
-
-// look lists what a cluster might leave behind on the machine.
-func look() (map[string][]string, error) {
-	seen := map[string][]string{}
-	for what, args := range map[string][]string{
-		"mounts":             {"findmnt", "-rno", "TARGET,SOURCE,FSTYPE"},
-		"links":              {"ip", "-o", "link", "show"},
-		"routes":             {"ip", "route", "show", "table", "all"},
-		"network namespaces": {"ip", "netns", "list"},
-		"firewall":           {"nft", "list", "ruleset"},
-	} {
-		out, err := exec.Command(args[0], args[1:]...).Output() //nolint:gosec // fixed commands
-		if err != nil {
-			return nil, fmt.Errorf("running %s (apt-get install -y iproute2 nftables util-linux): %w", args[0], err)
-		}
-		seen[what] = strings.Split(strings.TrimSpace(string(out)), "\n")
-	}
-	var err error
-	if seen["processes"], err = processes(); err != nil {
-		return nil, err
-	}
-	seen["control groups"], err = filepath.Glob("/sys/fs/cgroup/*/peyk-local/" + name + "*")
-	return seen, err
-}
-
-// processes lists the programs of a local cluster that run, whoever started them.
-func processes() ([]string, error) {
-	links, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		return nil, err
-	}
-	var found []string
-	for _, link := range links {
-		program, err := os.Readlink(link)
-		if err != nil {
-			continue
-		}
-		switch filepath.Base(program) {
-		case "peyk-local", "peyk-local-kube", "containerd", "containerd-shim-runc-v2", "coredns", "pause", "peyk", "postgres", "redis-server", "ping":
-			found = append(found, link+" "+program)
-		}
-	}
-	return found, nil
 }
