@@ -15,7 +15,8 @@ import (
 )
 
 // findDrift compares objects with the cluster by dry runs. It returns a line for every object that is not as it should be,
-// and those objects as they are to be applied: with what the rules ignore as the cluster has it.
+// and the objects as they are to be applied: with what the rules ignore as the cluster has it, and without those that are
+// there and ignored as a whole.
 func (p *pass) findDrift(ctx context.Context, objects []*unstructured.Unstructured) (drift []string, desired []*unstructured.Unstructured, err error) {
 	for _, obj := range objects {
 		id := apply.IDOf(obj)
@@ -34,12 +35,12 @@ func (p *pass) findDrift(ctx context.Context, objects []*unstructured.Unstructur
 		paths := p.ignored.of(obj)
 		d := &difference{}
 		d.compare(compared(live, paths), compared(wanted, paths))
-		if *d == (difference{}) {
-			desired = append(desired, obj)
-			continue
+		if *d != (difference{}) {
+			drift = append(drift, fmt.Sprintf("%s changed (%d additions, %d changes, %d removals)", id, d.added, d.changed, d.removed))
 		}
-		drift = append(drift, fmt.Sprintf("%s changed (%d additions, %d changes, %d removals)", id, d.added, d.changed, d.removed))
-		desired = append(desired, adoptPaths(obj, live, paths))
+		if !isWhole(paths) {
+			desired = append(desired, adoptPaths(obj, live, paths))
+		}
 	}
 	return drift, desired, nil
 }

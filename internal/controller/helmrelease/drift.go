@@ -3,7 +3,6 @@ package helmrelease
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -92,23 +91,16 @@ func (p *pass) lookForDrift(ctx context.Context, engine *apply.Engine, r apply.R
 	if err := engine.Observe(ctx, r); err != nil {
 		return reconcile.Failf(reasonState, "watching the objects of the release: %w", err)
 	}
-	drift, drifted, err := p.findDrift(ctx, r.Objects)
+	drift, desired, err := p.findDrift(ctx, r.Objects)
 	if err != nil {
 		return reconcile.Failf(reasonState, "Could not determine release state: unable to determine cluster state: %w", err)
 	}
 	if p.memo.drift = strings.Join(drift, "\n"); len(drift) == 0 {
 		return nil
 	}
+	r.Objects = desired
 	if p.obj.GetDriftDetection().GetMode() == v2.DriftDetectionEnabled {
-		engine.Doubt(p.owner, drifted)
-	}
-	r.Objects = slices.Clone(r.Objects)
-	for i, obj := range r.Objects {
-		for _, desired := range drifted {
-			if apply.IDOf(desired) == apply.IDOf(obj) {
-				r.Objects[i] = desired
-			}
-		}
+		engine.Doubt(p.owner, desired)
 	}
 	return p.handleDrift(ctx, engine, r)
 }

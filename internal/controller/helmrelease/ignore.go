@@ -3,6 +3,7 @@ package helmrelease
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -138,6 +139,11 @@ func lookup(value any, path []string) any {
 	return value
 }
 
+// isWhole says whether one of the paths is that of the whole object.
+func isWhole(paths [][]string) bool {
+	return slices.ContainsFunc(paths, func(path []string) bool { return len(path) == 0 })
+}
+
 // adoptPaths returns obj with the values at the paths as live has them.
 func adoptPaths(obj, live *unstructured.Unstructured, paths [][]string) *unstructured.Unstructured {
 	if len(paths) == 0 {
@@ -145,9 +151,6 @@ func adoptPaths(obj, live *unstructured.Unstructured, paths [][]string) *unstruc
 	}
 	obj = obj.DeepCopy()
 	for _, path := range paths {
-		if len(path) == 0 {
-			return live
-		}
 		value := lookup(live.Object, path)
 		parent, last := lookup(obj.Object, path[:len(path)-1]), path[len(path)-1]
 		switch parent := parent.(type) {

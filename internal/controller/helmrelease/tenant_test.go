@@ -20,13 +20,7 @@ func TestTenants(t *testing.T) {
 	until(t, key, "Stalled", "True", "AccessDenied")
 
 	p.publish(t, ns, "app", web("1.0.0", map[string]string{"cm.yaml": configMapTemplate}))
-	account := &corev1.ServiceAccount{ObjectMeta: named(ns, "tenant")}
-	check(t, api.Create(t.Context(), account))
-	binding := &rbacv1.RoleBinding{
-		ObjectMeta: named(ns, "tenant"), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
-		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: ns, Name: "tenant"}},
-	}
-	check(t, api.Create(t.Context(), binding))
+	account := admin(t, ns, "tenant")
 	key = release(t, ns, "app", nil)
 	ready(t, key, v2.InstallSucceededReason)
 	update(t, key, func(obj *v2.HelmRelease) { obj.Spec.TargetNamespace, obj.Spec.ReleaseName = other, "app" })
@@ -47,6 +41,18 @@ func TestTenants(t *testing.T) {
 	}
 }
 
+// admin makes a service account that may do everything in its namespace.
+func admin(t *testing.T, ns, name string) *corev1.ServiceAccount {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: named(ns, name)}
+	check(t, api.Create(t.Context(), account))
+	check(t, api.Create(t.Context(), &rbacv1.RoleBinding{
+		ObjectMeta: named(ns, name), RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "admin"},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: ns, Name: name}},
+	}))
+	return account
+}
+
 func TestSuspendedIsLeftAsItIs(t *testing.T) {
 	p := start(t, t.TempDir(), tenancy.Policy{})
 	ns := space(t)
@@ -62,9 +68,9 @@ func TestSuspendedIsLeftAsItIs(t *testing.T) {
 	}
 }
 
-// TestRemoteCluster reaches the cluster as if it were another one.
+// TestRemoteCluster reaches the cluster as if it were another one. The default service account is one of that cluster.
 func TestRemoteCluster(t *testing.T) {
-	p := start(t, t.TempDir(), tenancy.Policy{DefaultServiceAccount: "not-of-that-cluster"})
+	p := start(t, t.TempDir(), tenancy.Policy{DefaultServiceAccount: "there"})
 	ns := space(t)
 	p.publish(t, ns, "app", deploymentChart("1.0.0"))
 	key := release(t, ns, "app", func(s *v2.HelmReleaseSpec) {
@@ -76,6 +82,8 @@ func TestRemoteCluster(t *testing.T) {
 	check(t, err)
 	secret := &corev1.Secret{ObjectMeta: named(ns, "there"), Data: map[string][]byte{"value": kubeconfig}}
 	check(t, api.Create(t.Context(), secret))
+	admin(t, ns, "there")
+	requestReconcile(t, key, "now", nil)
 	obj := ready(t, key, v2.InstallSucceededReason)
 	check(t, api.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: named(ns, "app-settings")}))
 	expectSettings(t, ns, "app-settings", "default")
