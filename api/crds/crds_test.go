@@ -14,6 +14,8 @@ import (
 // stateless are the kinds that have no status.
 var stateless = map[string]bool{
 	"alerts.notification.toolkit.fluxcd.io":    true,
+	"configs.k8s.kubit.ir":                     true,
+	"clusterconfigs.k8s.kubit.ir":              true,
 	"providers.notification.toolkit.fluxcd.io": true,
 }
 
@@ -38,7 +40,11 @@ func TestAll(t *testing.T) {
 	}
 	want := map[string]string{
 		"packs.k8s.kubit.ir":                         "v1alpha1 ",
+		"configs.k8s.kubit.ir":                       "v1alpha1 ",
+		"clusterconfigs.k8s.kubit.ir":                "v1alpha1 ",
 		"packrepositories.k8s.kubit.ir":              "v1alpha1 ",
+		"packsyncs.peyk.dev":                         "v1alpha1 ",
+		"secretreflectors.k8s.kubit.ir":              "v1alpha1 ",
 		"clusterpackrepositories.k8s.kubit.ir":       "v1alpha1 ",
 		"alerts.notification.toolkit.fluxcd.io":      "v1beta3 v1beta1 v1beta2 ",
 		"buckets.source.toolkit.fluxcd.io":           "v1 v1beta1 v1beta2 ",
@@ -80,7 +86,7 @@ func definitions(t *testing.T) []apiextensionsv1.CustomResourceDefinition {
 // Flux's clients take a status that was never written for one of generation -1.
 func TestFluxStatusDefault(t *testing.T) {
 	for _, definition := range definitions(t) {
-		if definition.Spec.Group == "k8s.kubit.ir" || stateless[definition.Name] || definition.Spec.Names.Kind == "ExternalArtifact" {
+		if isOurs := definition.Spec.Group == "k8s.kubit.ir" || definition.Spec.Group == "peyk.dev"; isOurs || stateless[definition.Name] || definition.Spec.Names.Kind == "ExternalArtifact" {
 			continue
 		}
 		for _, version := range definition.Spec.Versions {

@@ -25,13 +25,17 @@ var packages = []string{
 // served are the definitions to keep: the packages define more kinds than Peyk implements.
 var served = []string{
 	"helm.toolkit.fluxcd.io_helmreleases.yaml",
+	"k8s.kubit.ir_clusterconfigs.yaml",
 	"k8s.kubit.ir_clusterpackrepositories.yaml",
+	"k8s.kubit.ir_configs.yaml",
 	"k8s.kubit.ir_packrepositories.yaml",
 	"k8s.kubit.ir_packs.yaml",
+	"k8s.kubit.ir_secretreflectors.yaml",
 	"kustomize.toolkit.fluxcd.io_kustomizations.yaml",
 	"notification.toolkit.fluxcd.io_alerts.yaml",
 	"notification.toolkit.fluxcd.io_providers.yaml",
 	"notification.toolkit.fluxcd.io_receivers.yaml",
+	"peyk.dev_packsyncs.yaml",
 	"source.toolkit.fluxcd.io_buckets.yaml",
 	"source.toolkit.fluxcd.io_externalartifacts.yaml",
 	"source.toolkit.fluxcd.io_gitrepositories.yaml",

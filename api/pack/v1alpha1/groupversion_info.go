@@ -16,6 +16,9 @@ func AddToScheme(scheme *runtime.Scheme) error {
 		&Pack{}, &PackList{},
 		&PackRepository{}, &PackRepositoryList{},
 		&ClusterPackRepository{}, &ClusterPackRepositoryList{},
+		&Config{}, &ConfigList{},
+		&ClusterConfig{}, &ClusterConfigList{},
+		&SecretReflector{}, &SecretReflectorList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

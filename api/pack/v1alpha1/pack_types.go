@@ -11,6 +11,24 @@ const PackKind = "Pack"
 // PackFinalizer keeps a Pack until its Helm release is uninstalled.
 const PackFinalizer = "k8s.kubit.ir/finalizer"
 
+// Annotations that ask for an operation on a Pack. Each new value, such as the time, asks for one; the status records the
+// value that was acted on last.
+const (
+	// RestartAnnotation rolls all workloads of the release.
+	RestartAnnotation = "k8s.kubit.ir/restartAt"
+	// ReinstallAnnotation upgrades the release again from chart and values, even when they are as they were.
+	ReinstallAnnotation = "k8s.kubit.ir/reinstallAt"
+)
+
+// VolumePolicy says what becomes of the volumes of a Pack that is deleted.
+type VolumePolicy string
+
+// What becomes of the volumes of a Pack that is deleted.
+const (
+	VolumesKeep   VolumePolicy = "Keep"
+	VolumesDelete VolumePolicy = "Delete"
+)
+
 // PackPhase is the state of a Pack in one word, as people see it.
 type PackPhase string
 
@@ -55,6 +73,25 @@ type PackSpec struct {
 	// +kubebuilder:validation:Pattern="^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$"
 	// +kubebuilder:validation:Type=string
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// Volumes says what becomes of the PersistentVolumeClaims when the Pack is deleted, those that StatefulSets made
+	// included. Keep: they stay, and a Pack of the same name takes them up again. Delete: they go, and their data with them.
+	// +optional
+	// +kubebuilder:validation:Enum=Keep;Delete
+	// +kubebuilder:default=Keep
+	Volumes VolumePolicy `json:"volumes,omitempty"`
+
+	// RollbackOnFailure takes the release back to the last revision that was healthy when an upgrade fails, or when its
+	// objects are not healthy within the timeout. What failed is not tried again until the Pack changes, or until a
+	// reinstall is asked for.
+	// +optional
+	RollbackOnFailure bool `json:"rollbackOnFailure,omitempty"`
+
+	// HistoryLimit is how many revisions of the Pack's own desired state are kept to go back to. Default 10.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	HistoryLimit *int32 `json:"historyLimit,omitempty"`
 }
 
 // PackChart names a chart.
@@ -143,6 +180,26 @@ type PackStatus struct {
 	// LastError is the error of the last attempt, empty after a success. It never holds secret values.
 	// +optional
 	LastError string `json:"lastError,omitempty"`
+
+	// Revision is the number of the Pack's revision that is applied. Each is a ControllerRevision.
+	// +optional
+	Revision int64 `json:"revision,omitempty"`
+
+	// HealthyRelease is the revision of the Helm release that was healthy last.
+	// +optional
+	HealthyRelease int `json:"healthyRelease,omitempty"`
+
+	// FailedDigest identifies what failed last and was rolled back, as appliedDigest does. It is not tried again.
+	// +optional
+	FailedDigest string `json:"failedDigest,omitempty"`
+
+	// LastHandledRestartAt is the value of the annotation k8s.kubit.ir/restartAt that was acted on last.
+	// +optional
+	LastHandledRestartAt string `json:"lastHandledRestartAt,omitempty"`
+
+	// LastHandledReinstallAt is the value of the annotation k8s.kubit.ir/reinstallAt that was acted on last.
+	// +optional
+	LastHandledReinstallAt string `json:"lastHandledReinstallAt,omitempty"`
 
 	// LastHandledReconcileAt is the value of the annotation reconcile.fluxcd.io/requestedAt that was acted on last.
 	// +optional

@@ -11,13 +11,22 @@ const (
 // PackRepositorySpec is the desired state of a PackRepository or ClusterPackRepository.
 type PackRepositorySpec struct {
 	// URL of the repository: http:// or https:// for a Helm repository with an index.yaml, oci:// for a registry,
-	// builtin:// for the charts that ship inside Peyk (builtin://kubit-paas, builtin://kubit-packs).
+	// builtin:// for the charts that ship inside Peyk (builtin://kubit-paas, builtin://kubit-packs). With spec.git it is
+	// a Git repository: http://, https:// or ssh://.
 	// +required
-	// +kubebuilder:validation:Pattern="^(http|https|oci|builtin)://.+$"
+	// +kubebuilder:validation:Pattern="^(http|https|oci|builtin|ssh)://.+$"
 	URL string `json:"url"`
 
-	// SecretRef names a Secret with username and password. For a PackRepository it is in the same namespace, for a
-	// ClusterPackRepository in Peyk's own.
+	// Git makes the repository a Git repository with folders that are charts.
+	// +optional
+	Git *PackRepositoryGit `json:"git,omitempty"`
+
+	// Verify demands a signature of every chart: a chart without a valid one is not installed.
+	// +optional
+	Verify *PackRepositoryVerification `json:"verify,omitempty"`
+
+	// SecretRef names a Secret with username and password; for a Git repository also with bearerToken, or with identity
+	// and known_hosts for ssh. For a PackRepository it is in the same namespace, for a ClusterPackRepository in Peyk's own.
 	// +optional
 	SecretRef *SecretRef `json:"secretRef,omitempty"`
 
@@ -34,6 +43,39 @@ type PackRepositorySpec struct {
 	// Suspend stops reading the index.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+}
+
+// PackRepositoryGit says where in a Git repository the charts are. With a branch, each chart has the one version of its
+// Chart.yaml at the head of the branch; with tags, the versions of its Chart.yaml in the commits of the tags.
+//
+// +kubebuilder:validation:XValidation:rule="!(has(self.branch) && has(self.tags))",message="name a branch or a range of tags, not both"
+type PackRepositoryGit struct {
+	// Branch whose head is read. Default, without tags: main.
+	// +optional
+	Branch string `json:"branch,omitempty"`
+
+	// Tags is a range of versions, such as ">=1.0.0"; every tag in it is read, the newest 50 of them. A tag may have a
+	// chart's name and a dash, or a v, before its version.
+	// +optional
+	Tags string `json:"tags,omitempty"`
+
+	// Path of the folder that is a chart, or whose folders are. Default: the root of the repository.
+	// +optional
+	Path string `json:"path,omitempty"`
+}
+
+// PackRepositoryVerification says how charts are verified.
+type PackRepositoryVerification struct {
+	// Provider is how charts are signed: pgp, a provenance file beside the archive as helm package --sign makes it, for
+	// repositories with an index.yaml; cosign, for oci:// repositories.
+	// +required
+	// +kubebuilder:validation:Enum=pgp;cosign
+	Provider string `json:"provider"`
+
+	// SecretRef names the Secret with the public keys that are trusted, one a key of the Secret: for pgp keyrings, armoured
+	// or not; for cosign public keys in PEM form, under names that end in .pub. It is where that of spec.secretRef is.
+	// +required
+	SecretRef SecretRef `json:"secretRef"`
 }
 
 // SecretRef names a Secret.
