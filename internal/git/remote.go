@@ -14,6 +14,9 @@ type Remote struct {
 	// URL is an http, https or ssh address.
 	URL         string
 	Credentials Credentials
+
+	// purpose keeps the mirror of one who changes or reads history apart from the mirror that everybody reads from.
+	purpose string
 }
 
 // Credentials are what a server wants to see. The zero value is nobody. They never show in logs or errors.
@@ -81,8 +84,12 @@ func (r Remote) key() string {
 		hash.Write(size[:])
 		hash.Write(part)
 	}
+	hash.Write([]byte(r.purpose))
 	return hex.EncodeToString(hash.Sum(nil)[:20])
 }
+
+// Key names the repository as one identity sees it. It tells nothing about the credentials.
+func (r Remote) Key() string { return r.key() }
 
 // Address is the URL without its user, password and query: fit for errors and logs.
 func (r Remote) Address() string { return redactURL(r.URL) }

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshSession speaks the Git protocol with git-upload-pack on the other side of one SSH connection. go-git's own SSH
+// sshSession speaks the Git protocol with a program of git on the other side of one SSH connection. go-git's own SSH
 // transport has no time limit on the handshake and reads the user's SSH configuration.
 type sshSession struct {
 	client  *ssh.Client
@@ -33,8 +33,27 @@ type sshSession struct {
 	release func() bool
 }
 
-// openSSH connects and starts the command. The connection ends with ctx. scratch is a folder for short-lived files.
+// The programs of git that answer at a server.
+const (
+	uploadPack  = "git-upload-pack"
+	receivePack = "git-receive-pack"
+)
+
+// openSSH connects and starts git-upload-pack. The connection ends with ctx. scratch is a folder for short-lived files.
 func openSSH(ctx context.Context, remote Remote, u *url.URL, scratch string, limits Limits) (session, error) {
+	s, err := startSSH(ctx, remote, u, scratch)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(uploadPack, u.Path, limits); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// startSSH connects. No program is started yet.
+func startSSH(ctx context.Context, remote Remote, u *url.URL, scratch string) (*sshSession, error) {
 	address := net.JoinHostPort(u.Hostname(), cmpOr(u.Port(), "22"))
 	config, err := sshConfig(remote.Credentials, u, address, scratch)
 	if err != nil {
@@ -51,12 +70,7 @@ func openSSH(ctx context.Context, remote Remote, u *url.URL, scratch string, lim
 		conn.Close()
 		return nil, err
 	}
-	s := &sshSession{client: ssh.NewClient(clientConn, channels, requests), stderr: &tail{}, release: release}
-	if err := s.start(u.Path, limits); err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
+	return &sshSession{client: ssh.NewClient(clientConn, channels, requests), stderr: &tail{}, release: release}, nil
 }
 
 func cmpOr(value, otherwise string) string {
@@ -66,7 +80,7 @@ func cmpOr(value, otherwise string) string {
 	return value
 }
 
-func (s *sshSession) start(path string, limits Limits) error {
+func (s *sshSession) start(program, path string, limits Limits) error {
 	var err error
 	if s.command, err = s.client.NewSession(); err != nil {
 		return fmt.Errorf("opening an SSH session: %w", err)
@@ -81,7 +95,7 @@ func (s *sshSession) start(path string, limits Limits) error {
 	s.first = &startOf{ReadCloser: limit(io.NopCloser(out), limits.PackBytes+advertisementBytes)}
 	s.out = bufio.NewReader(s.first)
 	s.command.Stderr = s.stderr
-	return s.command.Start("git-upload-pack " + shellQuote(path))
+	return s.command.Start(program + " " + shellQuote(path))
 }
 
 // shellQuote is how git itself quotes the path for the shell on the other side.
