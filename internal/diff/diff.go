@@ -40,6 +40,8 @@ type Differ struct {
 	Client client.Client
 	// Manager is the field manager that would apply.
 	Manager string
+	// Hide takes secrets out of what is shown. Nil: only the values of Secrets are hidden.
+	Hide func(string) string
 }
 
 // Subject names an object as Kind/namespace/name.
@@ -83,20 +85,23 @@ func (d *Differ) Compare(ctx context.Context, object *unstructured.Unstructured)
 		change.Action = Created
 		return change, nil
 	case err != nil:
-		return change, fmt.Errorf("checking %s by dry run: %w", change.Subject, hideSecrets(object, err))
+		return change, fmt.Errorf("checking %s by dry run: %w", change.Subject, d.hideSecrets(object, err))
 	}
 	change.before, change.after = comparable(live), comparable(merged)
 	change.Action = Unchanged
 	if !equality.Semantic.DeepEqual(change.before.Object, change.after.Object) {
 		change.Action = Drifted
 		mask(change.before, change.after)
+		if d.Hide != nil {
+			hideBoth(change.before.Object, change.after.Object, d.Hide)
+		}
 	}
 	return change, nil
 }
 
 // hideSecrets keeps the API server's answer about a Secret, which may quote its values, to its kind.
-func hideSecrets(object *unstructured.Unstructured, err error) error {
-	if object.GetKind() != "Secret" {
+func (d *Differ) hideSecrets(object *unstructured.Unstructured, err error) error {
+	if object.GetKind() != "Secret" && (d.Hide == nil || d.Hide(err.Error()) == err.Error()) {
 		return err
 	}
 	return fmt.Errorf("the API server refuses it: %s", apierrors.ReasonForError(err))
