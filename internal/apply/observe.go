@@ -11,7 +11,10 @@ import (
 // Observe takes objects that somebody else has just applied with the class's field manager and labels, such as Helm, as
 // the desired state of the request's owner: from now on they are watched, and Apply with the same objects repairs only
 // what drifts. An object that is not there is taken as drifted.
-func (e *Engine) Observe(ctx context.Context, r Request) error {
+//
+// Answers are what the API server answered when objects were applied: these are not read, and what was done to them since
+// then is drift. An object without one is taken as it is found.
+func (e *Engine) Observe(ctx context.Context, r Request, answers ...*unstructured.Unstructured) error {
 	class := e.classes[r.Owner.Kind]
 	e.recall(ctx)
 	e.begin(r)
@@ -27,7 +30,16 @@ func (e *Engine) Observe(ctx context.Context, r Request) error {
 		}
 		all = append(all, items...)
 	}
+	known := map[ObjectID]*unstructured.Unstructured{}
+	for _, answer := range answers {
+		known[IDOf(answer)] = answer
+	}
 	err := e.each(ctx, all, func(ctx context.Context, it *item) error {
+		if answer := known[it.change.ID]; answer != nil {
+			e.adopt(r.Owner, class, it, answer)
+			e.recheck(r.Owner, it.change.ID)
+			return nil
+		}
 		obj, err := r.Client.Get(ctx, it.object.GroupVersionKind(), it.entry.Namespace, it.entry.Name)
 		if apierrors.IsNotFound(err) {
 			obj = &unstructured.Unstructured{}
@@ -68,4 +80,13 @@ func (e *Engine) adopt(owner Owner, class Class, it *item, obj *unstructured.Uns
 		e.seen(class, it.change.ID, l)
 	}
 	e.track(owner, it, l)
+}
+
+// recheck wakes the owner when a watch has seen the object change before there was anything to compare it with.
+func (e *Engine) recheck(owner Owner, id ObjectID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if t := e.trackedBy(owner, id); t != nil && e.drifted(owner, t) {
+		e.wake(owner, t)
+	}
 }

@@ -93,6 +93,23 @@ func (c *Client) Apply(ctx context.Context, obj *unstructured.Unstructured, o Ap
 	return live, code == http.StatusCreated, HideSecret(obj.GroupVersionKind().GroupKind(), err)
 }
 
+// Create creates obj. apierrors.IsAlreadyExists tells that there is one of that name, which can be this one when the first answer
+// was lost.
+func (c *Client) Create(ctx context.Context, obj *unstructured.Unstructured, manager string) (*unstructured.Unstructured, error) {
+	body, err := obj.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s: %w", obj.GetName(), err)
+	}
+	result, err := c.do(ctx, obj.GroupVersionKind(), func(mapping *meta.RESTMapping) *rest.Request {
+		return among(c.rest.Post(), mapping, obj.GetNamespace()).Param("fieldManager", manager).Body(body)
+	})
+	if err != nil {
+		return nil, err
+	}
+	live, err := read(result)
+	return live, HideSecret(obj.GroupVersionKind().GroupKind(), err)
+}
+
 // Patch changes obj, which has to be in the cluster, by a JSON patch (RFC 6902).
 func (c *Client) Patch(ctx context.Context, obj *unstructured.Unstructured, patch []byte, manager string) (*unstructured.Unstructured, error) {
 	result, err := c.do(ctx, obj.GroupVersionKind(), func(mapping *meta.RESTMapping) *rest.Request {
@@ -157,13 +174,18 @@ func (c *Client) Namespaced(gvk schema.GroupVersionKind) (bool, error) {
 // at names the object that a request is for. A name that leads elsewhere, such as "..", is the request's error: names come
 // from files and statuses of users.
 func at(r *rest.Request, mapping *meta.RESTMapping, namespace, name string) *rest.Request {
+	return among(r, mapping, namespace).Name(name)
+}
+
+// among names the objects of a kind in a namespace.
+func among(r *rest.Request, mapping *meta.RESTMapping, namespace string) *rest.Request {
 	gvr := mapping.Resource
 	if gvr.Group == "" {
 		r = r.AbsPath("api", gvr.Version)
 	} else {
 		r = r.AbsPath("apis", gvr.Group, gvr.Version)
 	}
-	return r.NamespaceIfScoped(namespace, mapping.Scope.Name() == meta.RESTScopeNameNamespace).Resource(gvr.Resource).Name(name)
+	return r.NamespaceIfScoped(namespace, mapping.Scope.Name() == meta.RESTScopeNameNamespace).Resource(gvr.Resource)
 }
 
 // read returns the object of an answer. Result.Error, unlike Result.Raw, reads the Status in the body of a refusal.

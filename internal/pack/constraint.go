@@ -68,6 +68,16 @@ func NewestOf(versions []string) string {
 	return every.Newest(versions)
 }
 
+// Older says whether version a is older than b. It is false when one of them is no semantic version.
+func Older(a, b string) bool {
+	x, err := semver.NewVersion(a)
+	if err != nil {
+		return false
+	}
+	y, err := semver.NewVersion(b)
+	return err == nil && x.LessThan(y)
+}
+
 // translate turns the clauses that PEP 440 has of its own into ranges of semantic versions.
 func translate(text string) (string, error) {
 	alternatives := strings.Split(text, "||")

@@ -1,3 +1,3 @@
-// Package pack holds the rules of the Pack API that need no cluster: version constraints, vars, and the short id of a
-// Pack in URLs.
+// Package pack holds the rules of the Pack API: version constraints, vars and their levels, what makes a Pack invalid, its
+// revisions, and its short id in URLs.
 package pack

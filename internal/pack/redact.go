@@ -2,6 +2,7 @@ package pack
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
@@ -19,13 +20,24 @@ var (
 // shortest is the length, in bytes, from which on a text is taken for a secret: hiding every "yes" hides nothing.
 const shortest = 4
 
+// hidden stands where a secret was.
+const hidden = "(hidden)"
+
 // NewRedactor returns a Redactor for the secrets in resolved values and vars: what stands under a name like password or
-// token, and the passwords of URLs.
-func NewRedactor(vars Vars, values map[string]any) *Redactor {
+// token, the passwords of URLs, and what was encrypted.
+func NewRedactor(vars Vars, values map[string]any, opened ...string) *Redactor {
 	found := map[string]bool{}
 	collect(values, false, found)
-	for name, v := range vars.values {
-		collect(v.value, isSecret(name), found)
+	if r := vars.resolver; r != nil {
+		for name, v := range r.done {
+			collect(v.value, isSecret(name), found)
+		}
+		for _, secret := range r.opened {
+			note(secret, found)
+		}
+	}
+	for _, secret := range opened {
+		note(secret, found)
 	}
 	secrets := make([]string, 0, len(found))
 	for secret := range found {
@@ -35,9 +47,23 @@ func NewRedactor(vars Vars, values map[string]any) *Redactor {
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, secret := range secrets {
-		pairs = append(pairs, secret, "(hidden)", base64.StdEncoding.EncodeToString([]byte(secret)), "(hidden)")
+		pairs = append(pairs, secret, hidden, base64.StdEncoding.EncodeToString([]byte(secret)), hidden)
 	}
 	return &Redactor{replacer: strings.NewReplacer(pairs...)}
+}
+
+// note takes down a secret with the forms that it takes in text: a line of it, quoted, or in a URL.
+func note(secret string, found map[string]bool) {
+	quoted, _ := json.Marshal(secret) // a string can always be quoted
+	forms := []string{secret, strings.TrimSpace(secret), string(quoted[1 : len(quoted)-1]), url.QueryEscape(secret), url.PathEscape(secret)}
+	for line := range strings.Lines(secret) {
+		forms = append(forms, strings.TrimSpace(line))
+	}
+	for _, form := range forms {
+		if len(form) >= shortest {
+			found[form] = true
+		}
+	}
 }
 
 // Text returns text without the secrets.

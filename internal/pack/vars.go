@@ -12,15 +12,16 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
-// Vars are the resolved vars of a Pack: name to nil, string, bool or number.
-type Vars struct {
-	values map[string]scalar
-}
+// Vars are the vars of a Pack, resolved as they are asked for: name to nil, string, bool or number. They are not safe for
+// concurrent use.
+type Vars struct{ resolver *resolver }
 
 // scalar is a resolved var. Text is what it looks like inside of other text.
 type scalar struct {
 	value any
 	text  string
+	// secret says that it is encrypted, or holds what was.
+	secret bool
 }
 
 // A blank may be a no-break space: text that was pasted from a web page is full of them.
@@ -35,30 +36,17 @@ var (
 // vaultHeader starts a text that is encrypted with a key of the vault.
 const vaultHeader = "$KUBIT_VAULT;"
 
-// ResolveVars resolves the vars of a Pack, whose values may refer to each other. Errors name the var and the mend,
-// never a value.
-func ResolveVars(vars map[string]apiextensionsv1.JSON) (Vars, error) {
-	r := resolver{raw: map[string]any{}, done: map[string]scalar{}}
-	for name, value := range vars {
-		decoded, err := decodeScalar(value.Raw)
-		if err != nil {
-			return Vars{}, fmt.Errorf("spec.vars.%s: %w", name, err)
-		}
-		r.raw[name] = decoded
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.raw)) {
-		if _, err := r.resolve(name, "spec.vars."+name); err != nil {
-			return Vars{}, err
-		}
-	}
-	return Vars{values: r.done}, nil
-}
+// ResolveVars resolves the vars of a Pack that nothing else gives vars to. See Levels.Resolve.
+func ResolveVars(vars map[string]apiextensionsv1.JSON) (Vars, error) { return Levels{}.Resolve(vars) }
 
 // Expand returns text with the vars in it replaced, as text. Path says where the text stands, for errors.
 func (v Vars) Expand(text, path string) (string, error) {
-	expanded, err := expand(text, path, v.lookup)
+	expanded, err := v.expand(text, path)
 	if err != nil {
 		return "", err
+	}
+	if expanded.secret {
+		return "", fmt.Errorf("%s: an encrypted var is not for this field, which everybody can see; put the plain text there", path)
 	}
 	if expanded.value == nil {
 		return "", fmt.Errorf("%s: %s is null; give the var a value in spec.vars", path, strings.TrimSpace(text))
@@ -82,6 +70,9 @@ func (v Vars) expandTree(node any, path string) (any, error) {
 	case map[string]any:
 		out := make(map[string]any, len(node))
 		for _, key := range slices.Sorted(maps.Keys(node)) {
+			if err := plainKey(key, path); err != nil {
+				return nil, err
+			}
 			value, err := v.expandTree(node[key], path+"."+key)
 			if err != nil {
 				return nil, err
@@ -100,46 +91,48 @@ func (v Vars) expandTree(node any, path string) (any, error) {
 		}
 		return out, nil
 	case string:
-		expanded, err := expand(node, path, v.lookup)
+		expanded, err := v.expand(node, path)
 		return expanded.value, err
 	default:
 		return node, nil
 	}
 }
 
-func (v Vars) lookup(name, path string) (scalar, error) {
-	value, ok := v.values[name]
-	if !ok {
-		return scalar{}, undefined(name, path)
+func (v Vars) expand(text, path string) (scalar, error) {
+	r := v.resolver
+	if r == nil {
+		r = newResolver(Levels{}, nil)
 	}
-	return value, nil
+	return r.expand(text, path)
 }
 
-func undefined(name, path string) error {
-	return fmt.Errorf("%s: var %s is not defined; add it to spec.vars", path, name)
+// Used returns the names that were asked for so far, whether there is such a var or not: what the Pack depends on.
+func (v Vars) Used() map[string]bool {
+	if v.resolver == nil {
+		return nil
+	}
+	return v.resolver.used
 }
-
-type lookup func(name, path string) (scalar, error)
 
 // expand replaces the references in text.
-func expand(text, path string, find lookup) (scalar, error) {
-	if strings.HasPrefix(strings.TrimSpace(text), vaultHeader) {
-		return scalar{}, fmt.Errorf("%s: the text is encrypted with a vault key, and this version of Peyk has no vault; put the plain text there or refer to a Secret", path)
+func (r *resolver) expand(text, path string) (scalar, error) {
+	if IsEncrypted(text) {
+		if r.levels.Open == nil {
+			return scalar{}, fmt.Errorf("%s: the text is encrypted with a vault key, which cannot be used here; put the plain text there or refer to a Secret", path)
+		}
+		return scalar{value: text, text: text, secret: true}, nil
 	}
 	if !strings.Contains(text, "{{") {
 		return scalar{value: text, text: text}, nil
 	}
 	if m := whole.FindStringSubmatch(text); m != nil {
-		return find(m[1], path)
+		return r.resolve(m[1], path)
 	}
 	var failure error
+	secret := false
 	expanded := reference.ReplaceAllStringFunc(text, func(match string) string {
-		name := reference.FindStringSubmatch(match)[1]
-		found, err := find(name, path)
-		if err == nil && found.value == nil {
-			err = fmt.Errorf("%s: var %s is null and stands inside of other text; give it a value in spec.vars, '' for none", path, name)
-		}
-		failure = errors.Join(failure, err)
+		found, err := r.part(reference.FindStringSubmatch(match)[1], path)
+		failure, secret = errors.Join(failure, err), secret || found.secret
 		return found.text
 	})
 	if failure != nil {
@@ -150,8 +143,30 @@ func expand(text, path string, find lookup) (scalar, error) {
 			return scalar{}, fmt.Errorf("%s: %s is not understood; only '{{ vars.NAME }}' is", path, odd)
 		}
 	}
-	return scalar{value: expanded, text: expanded}, nil
+	return scalar{value: expanded, text: expanded, secret: secret}, nil
 }
+
+// part is a var inside of other text. One that is encrypted is opened here, for the whole could not be opened any more.
+func (r *resolver) part(name, path string) (scalar, error) {
+	found, err := r.resolve(name, path)
+	switch {
+	case err != nil:
+		return scalar{}, err
+	case found.value == nil:
+		return scalar{}, fmt.Errorf("%s: var %s is null and stands inside of other text; give it a value in spec.vars, '' for none", path, name)
+	case !IsEncrypted(found.text):
+		return found, nil
+	}
+	opened, err := r.levels.Open(found.text)
+	if err != nil {
+		return scalar{}, fmt.Errorf("%s: var %s: %w", path, name, err)
+	}
+	r.opened = append(r.opened, opened)
+	return scalar{value: opened, text: opened, secret: true}, nil
+}
+
+// IsEncrypted says whether text is encrypted with a key of the vault.
+func IsEncrypted(text string) bool { return strings.HasPrefix(strings.TrimSpace(text), vaultHeader) }
 
 func decodeScalar(raw []byte) (any, error) {
 	if len(raw) == 0 {
@@ -169,47 +184,6 @@ func decodeScalar(raw []byte) (any, error) {
 		return nil, errors.New("a var is a string, a number, true, false or null; put lists and maps into spec.values")
 	}
 	return value, nil
-}
-
-// resolver resolves vars that refer to each other.
-type resolver struct {
-	raw   map[string]any
-	done  map[string]scalar
-	chain []string
-}
-
-func (r *resolver) resolve(name, path string) (scalar, error) {
-	if value, ok := r.done[name]; ok {
-		return value, nil
-	}
-	raw, ok := r.raw[name]
-	if !ok {
-		return scalar{}, undefined(name, path)
-	}
-	if slices.Contains(r.chain, name) {
-		return scalar{}, fmt.Errorf("spec.vars.%s: the var refers to itself: %s", name, strings.Join(append(r.chain, name), " -> "))
-	}
-	r.chain = append(r.chain, name)
-	defer func() { r.chain = r.chain[:len(r.chain)-1] }()
-	value, err := r.value(raw, "spec.vars."+name)
-	if err != nil {
-		return scalar{}, err
-	}
-	r.done[name] = value
-	return value, nil
-}
-
-func (r *resolver) value(raw any, path string) (scalar, error) {
-	switch raw := raw.(type) {
-	case nil:
-		return scalar{}, nil
-	case string:
-		return expand(raw, path, r.resolve)
-	case json.Number:
-		return newNumber(raw)
-	default:
-		return scalar{value: raw, text: fmt.Sprint(raw)}, nil
-	}
 }
 
 // newNumber keeps the text that the number was written with, and the type that Helm gives to numbers.

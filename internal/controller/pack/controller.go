@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -16,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
@@ -25,13 +28,16 @@ import (
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
 	"github.com/peyk/peyk/internal/tenancy"
+	"github.com/peyk/peyk/internal/vault"
 )
 
 // Cluster applies and watches objects.
 type Cluster interface {
 	Apply(context.Context, apply.Request) (*apply.Result, error)
-	Observe(context.Context, apply.Request) error
+	Observe(context.Context, apply.Request, ...*unstructured.Unstructured) error
 	InSync(apply.Owner) bool
+	Verify(apply.Owner)
+	Prune(ctx context.Context, owner apply.Owner, client *kube.Client, prior, keep apply.Inventory) (deleted, remaining apply.Inventory, err error)
 	Health(apply.Owner, func(apply.ObjectID) bool) apply.HealthReport
 	Forget(apply.Owner)
 }
@@ -41,7 +47,9 @@ type Releases interface {
 	Last(ctx context.Context, namespace, name string) (*helm.Release, error)
 	Objects(*helm.Release) ([]*unstructured.Unstructured, error)
 	Apply(context.Context, helm.Request) (*helm.Release, error)
-	Uninstall(ctx context.Context, namespace, name string, timeout time.Duration) ([]string, error)
+	Revert(ctx context.Context, r helm.Request, revision int) (*helm.Release, error)
+	Claims(context.Context, *helm.Release) ([]corev1.PersistentVolumeClaim, error)
+	Uninstall(context.Context, helm.Removal) ([]string, error)
 }
 
 // Deps are what the controller needs.
@@ -67,11 +75,14 @@ type Controller struct {
 	catalog *helm.Catalog
 	reader  client.Reader
 	direct  client.Reader // past the cache
+	history client.Client // keeps revisions, with Peyk's rights
+	keyring *vault.Keyring
 	clock   clock.PassiveClock
 	jobs    *job.Board
 
 	mu    sync.Mutex
 	memos map[types.NamespacedName]memo
+	uses  map[types.NamespacedName]map[string]bool // the vars that a Pack asked for; absent when that is not known
 }
 
 // actor is an identity that releases are worked on with.
@@ -87,6 +98,7 @@ type memo struct {
 	revision int
 	chart    string // name-version
 	version  string
+	unkept   bool // no revision was kept of it
 	// unhealthy is since when the objects are not all healthy; zero while they are.
 	unhealthy time.Time
 }
@@ -95,14 +107,18 @@ type memo struct {
 func Setup(mgr ctrl.Manager, d Deps) error {
 	c := &Controller{
 		cluster: d.Engine, actor: actors(d), account: d.Policy.DefaultServiceAccount, catalog: d.Catalog, reader: mgr.GetClient(), direct: mgr.GetAPIReader(),
-		clock: clock.RealClock{}, jobs: job.NewBoard(patience), memos: map[types.NamespacedName]memo{},
+		history: mgr.GetClient(), keyring: vault.NewKeyring(mgr.GetAPIReader(), mgr.GetCache()), clock: clock.RealClock{}, jobs: job.NewBoard(patience),
+		memos: map[types.NamespacedName]memo{}, uses: map[types.NamespacedName]map[string]bool{},
 	}
 	runner := reconcile.NewRunner(c.kind(), reconcile.Options{
 		Client: mgr.GetClient(), Events: d.Events, Metrics: d.Metrics,
 	})
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("pack").
-		For(&packv1.Pack{}, builder.WithPredicates(reconcile.Changed())).
+		For(&packv1.Pack{}, builder.WithPredicates(predicate.Or(reconcile.Changed(), requested()))).
+		Watches(&packv1.Config{}, c.changedVars()).
+		Watches(&packv1.ClusterConfig{}, c.changedVars()).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(c.ofVaultKey), builder.WithPredicates(vaultKeys())).
 		WatchesRawSource(d.Engine.Events(packv1.PackKind)).
 		WatchesRawSource(c.finishedJobs()).
 		WatchesRawSource(c.changedRepositories()).

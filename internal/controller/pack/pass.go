@@ -2,6 +2,7 @@ package pack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/vault"
 )
 
 // Reasons of the Ready condition.
@@ -45,6 +47,10 @@ type pass struct {
 	phase packv1.PackPhase
 
 	repairErr  error
+	still      string // why the Pack is left as it is
+	fresh      bool   // the release was made since the status was written
+	vault      *vault.Opener
+	levels     pack.Levels
 	vars       pack.Vars
 	wanted     wanted
 	repository helm.Key
@@ -76,6 +82,7 @@ func (c *Controller) plan(obj *packv1.Pack) reconcile.Pass {
 		Phases: []reconcile.Phase{
 			{Name: "identity", Run: p.identify},
 			{Name: "repair", Run: p.repair},
+			{Name: "restart", Run: p.restart},
 			{Name: "vars", Run: p.resolveVars},
 			{Name: "repository", Run: p.findRepository},
 			{Name: "chart", Run: p.resolveChart},
@@ -105,8 +112,12 @@ func timeoutOf(obj *packv1.Pack) time.Duration {
 	return obj.Spec.Timeout.Duration
 }
 
-// invalid says that the Pack itself is wrong: it is left alone until it, or its repository, changes.
+// invalid says that the Pack itself is wrong: it is left alone until it, or what it refers to, changes. That a vault key
+// could not be read is not the Pack's fault.
 func (p *pass) invalid(err error) error {
+	if _, unread := errors.AsType[*vault.AccessError](err); unread {
+		return p.failed(err)
+	}
 	p.phase = packv1.PackInvalid
 	return reconcile.Stall(reasonInvalid, err)
 }
@@ -122,11 +133,15 @@ func (p *pass) ready() (reason, message string) {
 	if newer := status.NewestVersion; newer != "" && newer != status.ResolvedVersion {
 		message += fmt.Sprintf("; version %s is available, set spec.autoUpgrade or change spec.chart.version to get it", newer)
 	}
+	if p.still != "" {
+		message += "; changes wait, for " + p.still
+	}
 	return reconcile.ReasonSucceeded, message
 }
 
 // settle derives phase and last error from the outcome.
 func (p *pass) settle(err error) {
+	p.noteUses(p.key, p.vars.Used())
 	status := &p.obj.Status
 	switch {
 	case p.phase != "":

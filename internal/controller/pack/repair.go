@@ -18,6 +18,9 @@ func (p *pass) repair(ctx context.Context) error {
 	if p.obj.Status.ReleaseRevision == 0 || p.jobs.Running(p.key) {
 		return nil
 	}
+	if p.wantsSync() {
+		p.cluster.Verify(p.owner)
+	}
 	if p.remembered(p.key).digest != "" && p.cluster.InSync(p.owner) {
 		return nil
 	}

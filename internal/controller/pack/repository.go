@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+	"github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
 )
@@ -35,9 +36,14 @@ func (p *pass) findRepository(ctx context.Context) error {
 	var unread *helm.UnreadError
 	switch {
 	case errors.As(err, &unread):
+		if unread.Problem != "" && p.remain(unread.Error()) {
+			return nil
+		}
 		return p.unread(ctx, unread)
 	case err != nil:
 		return reconcile.Fail(reasonRepository, err)
+	case len(p.versions) == 0 && p.remain(fmt.Sprintf("chart %s is not in %s any more", p.wanted.name, p.repository)):
+		return nil
 	case len(p.versions) == 0:
 		return p.invalidf("spec.chart.name: chart %q is not in %s, which has %s", p.wanted.name, p.repository, enumerate(p.catalog.Charts(p.repository)))
 	}
@@ -91,7 +97,7 @@ func (p *pass) unread(ctx context.Context, unread *helm.UnreadError) error {
 	err := p.reader.Get(ctx, types.NamespacedName{Namespace: p.repository.Namespace, Name: p.repository.Name}, obj)
 	switch {
 	case apierrors.IsNotFound(err):
-		return p.invalidf("spec.chart.repository: %s does not exist: create it, or correct kind and name", p.repository)
+		return p.invalid(pack.NotYet(fmt.Errorf("spec.chart.repository: %s does not exist: create it, or correct kind and name", p.repository)))
 	case err != nil:
 		return reconcile.Failf(reasonRepository, "reading %s: %w", p.repository, err)
 	case unread.Problem != "":

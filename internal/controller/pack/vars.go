@@ -2,16 +2,27 @@ package pack
 
 import (
 	"context"
+	"errors"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/pack"
+	"github.com/peyk/peyk/internal/vault"
 )
 
 // resolveVars resolves the vars, and with them the fields of spec.chart.
-func (p *pass) resolveVars(context.Context) error {
-	var err error
-	if p.vars, err = pack.ResolveVars(p.obj.Spec.Vars); err != nil {
+func (p *pass) resolveVars(ctx context.Context) error {
+	if err := pack.ValidateName(p.key.Name); err != nil {
 		return p.invalid(err)
+	}
+	levels, err := pack.ReadLevels(ctx, p.reader, p.key.Namespace)
+	if err != nil {
+		return p.failed(err)
+	}
+	p.vault = p.keyring.Opener(ctx, p.key.Namespace)
+	levels.Open = p.vault.Text
+	p.levels = levels
+	if p.vars, err = levels.Resolve(p.obj.Spec.Vars); err != nil {
+		return p.wrong(ctx, err)
 	}
 	chart := p.obj.Spec.Chart
 	p.wanted = wanted{name: chart.Name}
@@ -38,8 +49,19 @@ func (p *pass) resolveVars(context.Context) error {
 	}
 	for _, field := range fields {
 		if *field.value, err = p.vars.Expand(*field.value, field.path); err != nil {
-			return p.invalid(err)
+			return p.wrong(ctx, err)
 		}
 	}
 	return nil
+}
+
+// wrong says everything that is wrong with vars and values, of which err is what was found first.
+func (p *pass) wrong(ctx context.Context, err error) error {
+	if _, unread := errors.AsType[*vault.AccessError](err); unread {
+		return p.failed(err)
+	}
+	if all := pack.Validate(ctx, p.obj, p.levels, nil); len(all) > 0 {
+		err = pack.Sentence(all)
+	}
+	return p.invalid(err)
 }

@@ -2,7 +2,11 @@ package packrepository
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +16,8 @@ import (
 
 	"github.com/peyk/peyk/internal/reconcile"
 	"github.com/peyk/peyk/internal/render/helm"
+	"github.com/peyk/peyk/internal/source/git"
+	"github.com/peyk/peyk/internal/source/oci"
 )
 
 // reader is what the passes over repositories share.
@@ -46,25 +52,75 @@ func (p *pass) key() helm.Key {
 func (p *pass) credentials(ctx context.Context) error {
 	spec := p.obj.RepositorySpec()
 	p.repository = helm.Repository{URL: spec.URL, Insecure: spec.Insecure}
+	if g := spec.Git; g != nil {
+		p.repository.Git = &helm.GitSource{Branch: g.Branch, Tags: g.Tags, Path: g.Path}
+	}
+	if err := p.trust(ctx); err != nil {
+		return err
+	}
 	if spec.SecretRef == nil {
 		return nil
 	}
-	name := types.NamespacedName{Namespace: p.obj.GetNamespace(), Name: spec.SecretRef.Name}
-	if name.Namespace == "" {
-		name.Namespace = p.namespace
+	secret, err := p.secret(ctx, "spec.secretRef", spec.SecretRef.Name, "create it with the keys username and password")
+	if err != nil {
+		return err
 	}
-	var secret corev1.Secret
-	if err := p.secrets.Get(ctx, name, &secret); apierrors.IsNotFound(err) {
-		return reconcile.Failf(reasonSecret, "Secret %s of spec.secretRef does not exist: create it with the keys username and password", name)
-	} else if err != nil {
-		return reconcile.Failf(reasonSecret, "reading Secret %s: %w", name, err)
+	if p.repository.Git != nil {
+		if p.repository.Git.Credentials, err = git.Credentials(secret, spec.URL); err != nil {
+			return reconcile.Fail(reasonSecret, fmt.Errorf("spec.secretRef: %w", err))
+		}
+		return nil
 	}
 	for _, key := range []string{"username", "password"} {
 		if len(secret.Data[key]) == 0 {
-			return reconcile.Failf(reasonSecret, "Secret %s has no %s: it needs the keys username and password", name, key)
+			return reconcile.Failf(reasonSecret, "Secret %s/%s has no %s: it needs the keys username and password", secret.Namespace, secret.Name, key)
 		}
 	}
 	p.repository.Username, p.repository.Password = string(secret.Data["username"]), string(secret.Data["password"])
+	return nil
+}
+
+// secret reads a Secret of the repository: beside it, or for one of the cluster in Peyk's own namespace.
+func (p *pass) secret(ctx context.Context, field, name, mend string) (*corev1.Secret, error) {
+	key := types.NamespacedName{Namespace: p.obj.GetNamespace(), Name: name}
+	if key.Namespace == "" {
+		key.Namespace = p.namespace
+	}
+	secret := &corev1.Secret{}
+	if err := p.secrets.Get(ctx, key, secret); apierrors.IsNotFound(err) {
+		return nil, reconcile.Failf(reasonSecret, "Secret %s of %s does not exist: %s", key, field, mend)
+	} else if err != nil {
+		return nil, reconcile.Failf(reasonSecret, "reading Secret %s: %w", key, err)
+	}
+	return secret, nil
+}
+
+// trust reads the keys of spec.verify.
+func (p *pass) trust(ctx context.Context) error {
+	verify := p.obj.RepositorySpec().Verify
+	if verify == nil {
+		return nil
+	}
+	secret, err := p.secret(ctx, "spec.verify.secretRef", verify.SecretRef.Name, "create it with the public keys that are trusted")
+	if err != nil {
+		return err
+	}
+	hash := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(secret.Data)) {
+		fmt.Fprintf(hash, "%q %q\n", name, secret.Data[name])
+	}
+	p.repository.Verify = &helm.Verification{Fingerprint: verify.Provider + hex.EncodeToString(hash.Sum(nil))}
+	if verify.Provider != "cosign" {
+		p.repository.Verify.Keyrings = secret.Data
+		return nil
+	}
+	keys, err := oci.PublicKeys(secret.Data)
+	if err != nil {
+		return reconcile.Failf(reasonSecret, "spec.verify.secretRef: Secret %s/%s: %w", secret.Namespace, secret.Name, err)
+	}
+	p.repository.Verify.Signed = func(ctx context.Context, s helm.Signed) error {
+		return oci.Verify(ctx, s.Reader, s.Repository, s.Digest, keys)
+	}
 	return nil
 }
 
@@ -72,7 +128,7 @@ func (p *pass) credentials(ctx context.Context) error {
 func (p *pass) readIndex(ctx context.Context) error {
 	index, err := p.catalog.Refresh(ctx, p.key(), p.repository)
 	if err != nil {
-		if strings.HasPrefix(err.Error(), "spec.url") {
+		if strings.HasPrefix(err.Error(), "spec.url") || strings.HasPrefix(err.Error(), "spec.verify") {
 			return reconcile.Stall(reasonInvalid, err)
 		}
 		return reconcile.Fail(reasonFailed, err)

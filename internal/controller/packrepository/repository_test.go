@@ -185,3 +185,63 @@ func TestEnsureBuiltin(t *testing.T) {
 		}
 	}
 }
+
+func TestGitCredentials(t *testing.T) {
+	login := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "base", Name: "login"}, Data: map[string][]byte{"identity": []byte("key"), "known_hosts": []byte("hosts")}}
+	spec := packv1.PackRepositorySpec{
+		URL: "ssh://git@git.example/charts.git", SecretRef: &packv1.SecretRef{Name: "login"},
+		Git: &packv1.PackRepositoryGit{Tags: ">=1.0.0", Path: "charts"},
+	}
+	k := &catalog{index: &helm.Index{}}
+	onePass(t, newClient(t, newRepository(spec), login), k)
+	if len(k.read) != 1 {
+		t.Fatalf("the repository was not read: %v", k.failed)
+	}
+	g := k.read[0].Git
+	if g == nil || g.Tags != ">=1.0.0" || g.Path != "charts" || string(g.Credentials.SSHKey) != "key" || string(g.Credentials.KnownHosts) != "hosts" {
+		t.Errorf("read as %+v", g)
+	}
+	delete(login.Data, "known_hosts")
+	obj, _ := onePass(t, newClient(t, newRepository(spec), login), &catalog{})
+	if c := condition(obj, "Ready"); c.Reason != "AuthenticationFailed" || !strings.Contains(c.Message, "known_hosts") {
+		t.Errorf("Ready is %s %q", c.Reason, c.Message)
+	}
+}
+
+func TestVerification(t *testing.T) {
+	keys := func(data map[string][]byte) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "base", Name: "keys"}, Data: data}
+	}
+	spec := func(provider string) packv1.PackRepositorySpec {
+		return packv1.PackRepositorySpec{URL: "https://charts.example", Verify: &packv1.PackRepositoryVerification{Provider: provider, SecretRef: packv1.SecretRef{Name: "keys"}}}
+	}
+	prints := map[string]bool{}
+	for _, ring := range []string{"one", "two"} {
+		k := &catalog{index: &helm.Index{}}
+		onePass(t, newClient(t, newRepository(spec("pgp")), keys(map[string][]byte{"a.gpg": []byte(ring)})), k)
+		v := k.read[0].Verify
+		if v == nil || string(v.Keyrings["a.gpg"]) != ring || v.Signed != nil {
+			t.Fatalf("verified by %+v", v)
+		}
+		prints[v.Fingerprint] = true
+	}
+	if len(prints) != 2 {
+		t.Error("other keys have the same fingerprint: what was verified with the old ones would pass")
+	}
+	for name, tt := range map[string]struct {
+		secret *corev1.Secret
+		want   string
+	}{
+		"no Secret": {keys(nil), "holds no public key"},
+		"no key":    {keys(map[string][]byte{"a.gpg": []byte("x")}), "holds no public key"},
+		"not a key": {keys(map[string][]byte{"a.pub": []byte("x")}), "not a public key in PEM form"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := &catalog{}
+			obj, _ := onePass(t, newClient(t, newRepository(spec("cosign")), tt.secret), k)
+			if c := condition(obj, "Ready"); c.Reason != "AuthenticationFailed" || !strings.Contains(c.Message, tt.want) || len(k.read) > 0 {
+				t.Errorf("Ready is %s %q, read %v", c.Reason, c.Message, k.read)
+			}
+		})
+	}
+}

@@ -26,7 +26,9 @@ func (e *RenderError) Unwrap() error { return e.Err }
 // only for hooks. It returns a RenderError when the chart does not render, and a BusyError while somebody else is at it.
 func (e *Engine) Apply(ctx context.Context, r Request) (*Release, error) {
 	r = r.ForPack()
-	c, err := e.begin(r.task())
+	t := r.task()
+	t.live = &answers{}
+	c, err := e.begin(t)
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +51,7 @@ func (e *Engine) Apply(ctx context.Context, r Request) (*Release, error) {
 	if err != nil {
 		return nil, classify(r.Chart, err)
 	}
-	record, err := typed(done, nil)
-	if err != nil {
-		return nil, err
-	}
-	return describe(record), nil
+	return t.live.describe(typed(done, nil))
 }
 
 func isUninstall(s common.Status) bool {
@@ -61,7 +59,11 @@ func isUninstall(s common.Status) bool {
 }
 
 func (e *Engine) labels(r Request) map[string]string {
-	return map[string]string{holderLabel: e.holder, chartLabel: r.Chart.label()}
+	set := map[string]string{holderLabel: e.holder, chartLabel: r.Chart.label()}
+	if r.Mark != "" {
+		set[markLabel] = r.Mark
+	}
+	return set
 }
 
 // classify tells a chart that does not render from a cluster that refuses what was rendered. Helm has no error types

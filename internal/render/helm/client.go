@@ -179,6 +179,7 @@ func (c *client) put(info *resource.Info, body []byte) (created bool, err error)
 	if err != nil {
 		return false, fmt.Errorf("applying %s: %w", nameOf(info), err)
 	}
+	c.live.add(live)
 	return created, info.Refresh(live, true)
 }
 

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -46,6 +47,7 @@ type Engine struct {
 	configure func(*task) (*action.Configuration, error)
 	// holder marks the releases that this process works on, so that the next one knows them as interrupted.
 	holder string
+	claims typedcorev1.PersistentVolumeClaimsGetter
 	now    func() time.Time
 	slots  slots
 
@@ -63,6 +65,7 @@ type task struct {
 	slots              slots
 	log                slog.Handler
 	observe            func(Observed)
+	live               *answers // what the API server made of the objects; nil when nobody wants to know
 	records            *records
 	client             *client
 }
@@ -81,6 +84,7 @@ func NewEngine(config *rest.Config, objects *kube.Client) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.claims = clients.CoreV1()
 	e.configure = func(t *task) (*action.Configuration, error) {
 		found, err := e.capabilities.get(cached)
 		if err != nil {

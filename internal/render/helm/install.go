@@ -32,12 +32,16 @@ func (e *Engine) Upgrade(ctx context.Context, r Request) error {
 
 // act runs an action, when its turn has come.
 func (e *Engine) act(r Request, f func(*action.Configuration) error) error {
+	return e.actOn(r.task(), r, f)
+}
+
+func (e *Engine) actOn(t *task, r Request, f func(*action.Configuration) error) error {
 	e.slots.acquire()
 	defer e.slots.release()
 	if r.Begun != nil {
 		r.Begun()
 	}
-	c, err := e.begin(r.task())
+	c, err := e.begin(t)
 	if err != nil {
 		return err
 	}
@@ -135,22 +139,8 @@ func applyWith(c *action.Configuration, w way) {
 }
 
 // Rollback makes the next revision of a release out of an earlier one.
-func (e *Engine) Rollback(_ context.Context, r Request, revision int) error {
-	return e.act(r, func(c *action.Configuration) error {
-		target, err := typed(c.Releases.Get(r.Name, revision))
-		if err != nil {
-			return fmt.Errorf("reading revision %d: %w", revision, err)
-		}
-		serverSide := r.ServerSideApply.resolve(target)
-		rollback := action.NewRollback(c)
-		rollback.Version = revision
-		rollback.ServerSideApply, rollback.ForceConflicts = fmt.Sprint(serverSide), serverSide
-		rollback.ForceReplace = r.Force && !serverSide
-		rollback.WaitStrategy, rollback.WaitForJobs, rollback.Timeout = r.Wait.strategy(), r.WaitForJobs, r.Timeout
-		rollback.DisableHooks, rollback.CleanupOnFail, rollback.MaxHistory = r.DisableHooks, r.CleanupOnFail, r.MaxHistory
-		applyWith(c, way{serverSide: serverSide, adopt: true})
-		return rollback.Run(r.Name)
-	})
+func (e *Engine) Rollback(ctx context.Context, r Request, revision int) error {
+	return e.rollback(ctx, r, revision, nil)
 }
 
 // Test runs the hooks of the last revision that test it, and returns that revision.

@@ -101,11 +101,20 @@ func split(manifest []byte) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// Labels returns a post-renderer that sets labels on every object.
-func Labels(labels map[string]string) PostRenderer { return Metadata(labels, nil) }
-
 // Metadata returns a post-renderer that sets labels and annotations on every object.
 func Metadata(labels, annotations map[string]string) PostRenderer {
+	return editing(func(object *unstructured.Unstructured) {
+		if len(labels) > 0 {
+			object.SetLabels(merged(object.GetLabels(), labels))
+		}
+		if len(annotations) > 0 {
+			object.SetAnnotations(merged(object.GetAnnotations(), annotations))
+		}
+	})
+}
+
+// editing returns a post-renderer that edits every object.
+func editing(edit func(*unstructured.Unstructured)) PostRenderer {
 	return func(rendered []byte) ([]byte, error) {
 		objects, err := split(rendered)
 		if err != nil {
@@ -113,12 +122,7 @@ func Metadata(labels, annotations map[string]string) PostRenderer {
 		}
 		var out bytes.Buffer
 		for _, object := range objects {
-			if len(labels) > 0 {
-				object.SetLabels(merged(object.GetLabels(), labels))
-			}
-			if len(annotations) > 0 {
-				object.SetAnnotations(merged(object.GetAnnotations(), annotations))
-			}
+			edit(object)
 			document, err := yaml.Marshal(object.Object)
 			if err != nil {
 				return nil, fmt.Errorf("writing %s %s: %w", object.GetKind(), object.GetName(), err)

@@ -24,6 +24,8 @@ const (
 	holderLabel = "peyk.dev/holder"
 	// chartLabel identifies the chart's archive.
 	chartLabel = "peyk.dev/chart"
+	// markLabel is the caller's: see Request.Mark.
+	markLabel = "peyk.dev/mark"
 )
 
 // Release is the last revision of a release.
@@ -36,6 +38,8 @@ type Release struct {
 	Chart, Version string
 	// Deployed says that this revision is the one that is installed; otherwise it failed or was interrupted.
 	Deployed bool
+	// Live are the objects as the API server answered when they were applied. It is empty for a release that was only read.
+	Live []*unstructured.Unstructured
 
 	record *release.Release
 }
@@ -47,6 +51,9 @@ func (r *Release) Digest() string {
 
 // Ours says whether Peyk made the release.
 func (r *Release) Ours() bool { return r.record.Labels[holderLabel] != "" }
+
+// Mark is the mark of the request that made the revision.
+func (r *Release) Mark() string { return r.record.Labels[markLabel] }
 
 // Digest identifies a chart with values, in hex.
 func Digest(c *Chart, values map[string]any) string {

@@ -23,6 +23,10 @@ type Repository struct {
 	PassCredentials bool
 	// Access holds certificates, and for an oci registry credentials of other forms.
 	Access registry.Access
+	// Git makes it a Git repository. Optional.
+	Git *GitSource
+	// Verify demands signatures. Optional.
+	Verify *Verification
 }
 
 // access is all of how to be let in.
@@ -97,10 +101,23 @@ func (s *Store) medium(r Repository) (medium, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spec.url is not a URL: %s", strings.TrimPrefix(err.Error(), "parse "))
 	}
-	if parsed.User != nil {
+	if _, secret := parsed.User.Password(); parsed.User != nil && (secret || parsed.Scheme != "ssh") {
 		return nil, fmt.Errorf("spec.url holds a user name or a password: move them to a Secret with the keys username and password, and name it in spec.secretRef")
 	}
+	if r.Git != nil {
+		if s.git == nil {
+			return nil, fmt.Errorf("spec.git: Git repositories of charts are not read here")
+		}
+		return s.git, checkGit(r, parsed)
+	}
+	if r.Verify != nil {
+		if err := r.Verify.check(parsed.Scheme); err != nil {
+			return nil, err
+		}
+	}
 	switch parsed.Scheme {
+	case "ssh":
+		return nil, fmt.Errorf("spec.url is that of a Git repository: add spec.git, with a branch or a range of tags")
 	case "http", "https":
 		return s.http, nil
 	case "oci":

@@ -16,6 +16,8 @@ type Request struct {
 	Values  map[string]any
 	// Labels are set on every object of a Pack's release; not on hooks, and not on what the objects make.
 	Labels map[string]string
+	// Mark is written on the record, so that a request which was met can be told from one that was not. Optional.
+	Mark string
 	// Timeout of every hook and of waiting for the objects, and how long somebody else's operation on a Pack's release is
 	// waited for.
 	Timeout time.Duration

@@ -21,6 +21,7 @@ type Store struct {
 	http     *httpMedium
 	oci      *ociMedium
 	builtin  *builtinMedium
+	git      *gitMedium // nil until UseGit
 
 	mu      sync.Mutex
 	digests map[string]string // URL of an archive whose digest no index tells -> digest
@@ -118,8 +119,12 @@ func (s *Store) Chart(ctx context.Context, r Repository, v Version) (*Chart, err
 			return c, nil
 		}
 	}
+	source := v.source()
 	m, err := s.medium(r)
 	if err != nil {
+		return nil, err
+	}
+	if v, err = s.verified(ctx, r, v); err != nil {
 		return nil, err
 	}
 	archive, err := m.archive(ctx, r, v)
@@ -131,13 +136,16 @@ func (s *Store) Chart(ctx context.Context, r Repository, v Version) (*Chart, err
 	if v.Digest != "" && v.Digest != digest {
 		return nil, fmt.Errorf("%s has the digest sha256:%s, the repository's index says sha256:%s: the archive was changed after the index was made, renew one of them", v.URL, digest, v.Digest)
 	}
+	if err := s.verify(ctx, r, v, archive); err != nil {
+		return nil, err
+	}
 	c := s.chart(r, v, digest)
 	if err := s.archives.put(c.path, archive); err != nil {
 		return nil, fmt.Errorf("keeping %s: %w", v.URL, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.digests[v.source()] = digest
+	s.digests[source] = digest
 	return c, nil
 }
 
@@ -153,10 +161,7 @@ func (s *Store) digestOf(v Version) string {
 // chart is the place of an archive. Who may read one repository does not see what was downloaded from another, or with
 // other credentials, even where he knows its digest.
 func (s *Store) chart(r Repository, v Version, digest string) *Chart {
-	a := r.access()
-	scope := sha256.Sum256([]byte(r.URL + " " + registry.Access{Username: a.Username, Password: a.Password, DockerConfigs: a.DockerConfigs}.Fingerprint()))
 	return &Chart{
-		Name: v.Name, Version: v.Version, Digest: digest,
-		path: filepath.Join(s.archives.dir, digest+"-"+hex.EncodeToString(scope[:8])+".tgz"),
+		Name: v.Name, Version: v.Version, Digest: digest, path: filepath.Join(s.archives.dir, digest+"-"+r.scope()+".tgz"),
 	}
 }

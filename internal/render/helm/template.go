@@ -20,6 +20,8 @@ type Rendered struct {
 	Objects []*unstructured.Unstructured
 	// Gone are the objects of the release as it is that would be deleted.
 	Gone []*unstructured.Unstructured
+	// Hide takes what was encrypted in the values out of a text. Nil: nothing was.
+	Hide func(string) string
 }
 
 // errRendered ends an action as soon as the chart is rendered.
@@ -83,7 +85,7 @@ func (e *Engine) Template(ctx context.Context, r Request) (*Rendered, error) {
 
 // ForPack completes the request as Apply does.
 func (r Request) ForPack() Request {
-	r.Post, r.PostRenderStrategy = Labels(r.Labels), PostRenderNoHooks
+	r.Post, r.PostRenderStrategy = keepingClaims(r.Labels), PostRenderNoHooks
 	r.ServerSideApply, r.SkipSchema, r.MaxHistory, r.CRDs = ServerSideEnabled, true, history, CRDsCreate
 	return r
 }

@@ -14,15 +14,25 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 )
 
-// Uninstall removes the release, and what it was once nothing of it is left. It returns the objects that are still
+// Removal says what is to become of a release.
+type Removal struct {
+	Namespace, Name string
+	Timeout         time.Duration
+	// Volumes deletes the PersistentVolumeClaims too. Otherwise they stay.
+	Volumes bool
+	// NoHooks leaves out the chart's hooks, which cannot run in a namespace that is being deleted.
+	NoHooks bool
+}
+
+// Uninstall removes a Pack's release, and what it was once nothing of it is left. It returns the objects that are still
 // going, as Kind/name; call it again until there are none. A release that does not exist, or that Peyk did not make, is
 // left alone.
-func (e *Engine) Uninstall(ctx context.Context, namespace, name string, timeout time.Duration) (remaining []string, err error) {
-	c, err := e.begin(&task{namespace: namespace})
+func (e *Engine) Uninstall(ctx context.Context, r Removal) (remaining []string, err error) {
+	c, err := e.begin(&task{namespace: r.Namespace})
 	if err != nil {
 		return nil, err
 	}
-	record, err := last(c, name)
+	record, err := last(c, r.Name)
 	if record == nil || err != nil {
 		return nil, err
 	}
@@ -30,27 +40,35 @@ func (e *Engine) Uninstall(ctx context.Context, namespace, name string, timeout 
 		return nil, nil
 	}
 	if record.Info.Status != common.StatusUninstalled {
-		if err := e.remove(c, name, timeout); err != nil {
+		if err := protect(c, record); err != nil {
+			return nil, err
+		}
+		if err := e.remove(c, r); err != nil {
 			return nil, err
 		}
 	}
-	remaining, err = e.remaining(ctx, record.Manifest, namespace, name)
-	if err != nil || len(remaining) > 0 {
+	if r.Volumes {
+		if remaining, err = e.dropClaims(ctx, describe(record)); err != nil {
+			return nil, err
+		}
+	}
+	others, err := e.remaining(ctx, record.Manifest, r.Namespace, r.Name)
+	if remaining = append(remaining, others...); err != nil || len(remaining) > 0 {
 		return remaining, err
 	}
-	return nil, e.purge(c, name)
+	return nil, e.purge(c, r.Name)
 }
 
 // remove deletes the objects and keeps the record of what they were.
-func (e *Engine) remove(c *action.Configuration, name string, timeout time.Duration) error {
+func (e *Engine) remove(c *action.Configuration, r Removal) error {
 	listener := &listener{}
 	c.SetLogger(listener)
 	uninstall := action.NewUninstall(c)
 	uninstall.KeepHistory = true
-	uninstall.WaitStrategy, uninstall.Timeout = helmkube.HookOnlyStrategy, timeout
+	uninstall.WaitStrategy, uninstall.Timeout, uninstall.DisableHooks = helmkube.HookOnlyStrategy, r.Timeout, r.NoHooks
 	// A workload is gone only when its pods are.
 	uninstall.DeletionPropagation = "foreground"
-	if _, err := uninstall.Run(name); err != nil {
+	if _, err := uninstall.Run(r.Name); err != nil {
 		return fmt.Errorf("uninstalling: %w", errors.Join(err, listener.heard))
 	}
 	return nil

@@ -1,7 +1,6 @@
 package helm
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,19 +86,9 @@ func validate(c *chart.Chart, values map[string]any, path string) ([]string, err
 	return problems, nil
 }
 
-// match holds values against a schema. References to other files and to the network are not followed.
+// match holds values against a schema.
 func match(schema []byte, values map[string]any) error {
-	const location = "values.schema.json"
-	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
-	if err != nil {
-		return err
-	}
-	compiler := jsonschema.NewCompiler()
-	compiler.UseLoader(jsonschema.SchemeURLLoader{})
-	if err := compiler.AddResource(location, document); err != nil {
-		return err
-	}
-	compiled, err := compiler.Compile(location)
+	compiled, err := schemas.compiled(schema)
 	if err != nil {
 		return err
 	}
