@@ -3,6 +3,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -49,6 +50,12 @@ func New(name, addr string, log *slog.Logger, routes []Route) *Server {
 	}}
 }
 
+// WithTLS makes the server speak TLS, and returns it.
+func (s *Server) WithTLS(config *tls.Config) *Server {
+	s.server.TLSConfig = config
+	return s
+}
+
 // Start serves until ctx is done, and then lets requests that are under way finish. It returns an error when the address
 // cannot be listened on.
 func (s *Server) Start(ctx context.Context) error {
@@ -58,7 +65,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.log.Info("serving", "server", s.name, "address", listener.Addr().String())
 	done := make(chan error, 1)
-	go func() { done <- s.server.Serve(listener) }()
+	go func() { done <- s.serve(listener) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serving %s: %w", s.name, err)
@@ -70,6 +77,13 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("stopping %s: %w", s.name, err)
 	}
 	return nil
+}
+
+func (s *Server) serve(listener net.Listener) error {
+	if s.server.TLSConfig != nil {
+		return s.server.ServeTLS(listener, "", "")
+	}
+	return s.server.Serve(listener)
 }
 
 // NeedLeaderElection says that every replica serves.

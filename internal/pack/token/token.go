@@ -7,12 +7,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
@@ -22,8 +20,40 @@ import (
 // Label marks the Secrets that hold hashes of tokens; its value is the Pack's short id.
 const Label = "k8s.kubit.ir/webhook"
 
+// DefaultName is the name of a token that is given none. DefaultOverlap is how long the tokens that a rotation replaces
+// stay valid.
+const (
+	DefaultName    = "ci"
+	DefaultOverlap = 24 * time.Hour
+)
+
 // most is how many tokens of a Pack may be in use at the same time.
 const most = 10
+
+// Token is what is known of a token. The token itself is known to nobody but its holder.
+type Token struct {
+	// ID tells tokens apart and says nothing of them.
+	ID string `json:"id"`
+	// Name of whoever holds it, such as gitlab. A rotation gives a name a second token for a while.
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	// Expires is when it ends; zero when it does not.
+	Expires time.Time `json:"expires,omitzero"`
+	// LastUsed is when it was used last, by the hour.
+	LastUsed time.Time `json:"lastUsed,omitzero"`
+	// Vars are the only names that it may set. Empty: all that the webhook may.
+	Vars []string `json:"vars,omitempty"`
+}
+
+// Wish says what a new token is to be.
+type Wish struct {
+	// Name of whoever is to hold it. Empty: DefaultName.
+	Name string
+	// Vars are the only names that it may set. Empty: all that the webhook may.
+	Vars []string
+	// Lifetime is how long it is valid. Zero: until it is revoked.
+	Lifetime time.Duration
+}
 
 // SecretName returns the name of the Secret that holds the hashes of a Pack's tokens.
 func SecretName(packName string) string { return packName + "-webhook" }
@@ -33,94 +63,120 @@ func Path(obj *packv1.Pack) string {
 	return "/api/core/packs/" + pack.UID(obj.UID) + "/vars/"
 }
 
-// Create makes a token for the deploy webhook of a Pack: 32 hex characters. The tokens made before go on working, so
-// that a token can be replaced without an interruption. The token cannot be read again.
+// Create makes a token named DefaultName, beside those that there are.
 func Create(ctx context.Context, c client.Client, obj *packv1.Pack) (string, error) {
-	return add(ctx, c, obj, false)
+	return CreateAs(ctx, c, obj, Wish{})
 }
 
-// Replace is Create that ends all tokens made before.
-func Replace(ctx context.Context, c client.Client, obj *packv1.Pack) (string, error) {
-	return add(ctx, c, obj, true)
+// CreateAs makes a token for the deploy webhook of a Pack: 32 hex characters. The tokens made before go on working. The
+// token cannot be read again.
+func CreateAs(ctx context.Context, c client.Client, obj *packv1.Pack, wish Wish) (string, error) {
+	return add(ctx, c, obj, &wish, func(*book) error { return nil })
 }
 
-func add(ctx context.Context, c client.Client, obj *packv1.Pack, alone bool) (string, error) {
+// Replace makes a token and ends all tokens made before at once.
+func Replace(ctx context.Context, c client.Client, obj *packv1.Pack, wish Wish) (string, error) {
+	return add(ctx, c, obj, &wish, func(b *book) error { clear(b.entries); return nil })
+}
+
+// Rotate makes a new token for the holder of those of the name, which end when overlap is over, so that the holder can
+// change them without an interruption. The new one may do what the newest of them may.
+func Rotate(ctx context.Context, c client.Client, obj *packv1.Pack, name string, overlap time.Duration) (string, error) {
+	if name == "" {
+		name = DefaultName
+	}
+	wish := &Wish{Name: name}
+	return add(ctx, c, obj, wish, func(b *book) error {
+		old := b.named(name)
+		if len(old) == 0 {
+			return &UnknownError{Wanted: name}
+		}
+		wish.Vars = old[len(old)-1].Vars
+		b.end(old, time.Now().UTC().Add(overlap))
+		return nil
+	})
+}
+
+// Revoke ends the tokens with the name, or the one with the id, at once, and returns them.
+func Revoke(ctx context.Context, c client.Client, obj *packv1.Pack, wanted string) ([]Token, error) {
+	var gone []Token
+	err := change(ctx, c, obj, func(b *book) error {
+		gone = nil
+		for id, e := range b.entries {
+			if e.Name == wanted || id == wanted {
+				gone = append(gone, e.Token)
+				delete(b.entries, id)
+			}
+		}
+		if len(gone) == 0 {
+			return &UnknownError{Wanted: wanted}
+		}
+		return nil
+	})
+	return gone, err
+}
+
+// UnknownError says that a Pack has no token of a name or id.
+type UnknownError struct{ Wanted string }
+
+// Error names what was looked for.
+func (e *UnknownError) Error() string { return fmt.Sprintf("the Pack has no token %q", e.Wanted) }
+
+// List returns the tokens that are valid, the oldest first.
+func List(ctx context.Context, c client.Reader, obj *packv1.Pack) ([]Token, error) {
+	b, err := read(ctx, c, obj)
+	if err != nil {
+		return nil, err
+	}
+	return b.list(), nil
+}
+
+// Valid says whether token is one of the Pack's.
+func Valid(ctx context.Context, c client.Reader, obj *packv1.Pack, token string) (bool, error) {
+	found, err := Find(ctx, c, obj, token)
+	return found != nil, err
+}
+
+// Find returns what is known of a token of the Pack, nil when it is none or is valid no longer. The time it takes does not
+// depend on how much of the token is right.
+func Find(ctx context.Context, c client.Reader, obj *packv1.Pack, token string) (*Token, error) {
+	b, err := read(ctx, c, obj)
+	if err != nil {
+		return nil, err
+	}
+	given, now := []byte(hashOf(token)), time.Now()
+	var found *Token
+	for _, e := range b.entries {
+		if subtle.ConstantTimeCompare(given, []byte(e.Hash)) == 1 && token != "" && e.valid(now) {
+			found = &e.Token
+		}
+	}
+	return found, nil
+}
+
+// add makes a token after what else is changed with it. The wish need not be complete before with is done.
+func add(ctx context.Context, c client.Client, obj *packv1.Pack, wish *Wish, with func(*book) error) (string, error) {
 	random := make([]byte, 16)
 	if _, err := rand.Read(random); err != nil {
 		return "", fmt.Errorf("making a token: %w", err)
 	}
 	token := hex.EncodeToString(random)
-	hash := hashOf(token)
-	err := retry.OnError(retry.DefaultBackoff, again, func() error {
-		return store(ctx, c, obj, hash, alone)
+	err := change(ctx, c, obj, func(b *book) error {
+		if err := with(b); err != nil {
+			return err
+		}
+		if len(b.entries) >= most {
+			return fmt.Errorf("the Pack has %d tokens already; revoke one, or replace them all by a new one", len(b.entries))
+		}
+		return b.add(token, *wish)
 	})
 	if err != nil {
-		return "", fmt.Errorf("storing the token of Pack %s/%s: %w", obj.Namespace, obj.Name, err)
+		return "", err
 	}
 	return token, nil
 }
 
-func again(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
-
-func store(ctx context.Context, c client.Client, obj *packv1.Pack, hash string, alone bool) error {
-	// The key tells tokens apart and says nothing of them.
-	entry := hash[:8]
-	var secret corev1.Secret
-	err := c.Get(ctx, client.ObjectKey{Namespace: obj.Namespace, Name: SecretName(obj.Name)}, &secret)
-	if apierrors.IsNotFound(err) {
-		return c.Create(ctx, &corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: obj.Namespace, Name: SecretName(obj.Name),
-				Labels:          map[string]string{Label: pack.UID(obj.UID)},
-				OwnerReferences: ownedBy(obj),
-			},
-			Data: map[string][]byte{entry: []byte(hash)},
-		})
-	}
-	if err != nil {
-		return err
-	}
-	if secret.Labels[Label] == "" {
-		return fmt.Errorf("Secret %s exists and has no label %s: it is not a Secret of webhook tokens, rename it", secret.Name, Label)
-	}
-	ours := secret.Labels[Label] == pack.UID(obj.UID)
-	if alone || !ours || secret.Data == nil {
-		secret.Data = map[string][]byte{}
-	}
-	if len(secret.Data) >= most {
-		return fmt.Errorf("the Pack has %d tokens already; replace them all by a new one", len(secret.Data))
-	}
-	secret.Labels[Label], secret.OwnerReferences = pack.UID(obj.UID), ownedBy(obj)
-	secret.Data[entry] = []byte(hash)
-	return c.Update(ctx, &secret)
-}
-
-// ownedBy lets the Secret go with the Pack.
-func ownedBy(obj *packv1.Pack) []metav1.OwnerReference {
-	return []metav1.OwnerReference{{
-		APIVersion: packv1.GroupVersion.String(), Kind: packv1.PackKind, Name: obj.Name, UID: obj.UID,
-	}}
-}
-
-// Valid says whether token is one of the Pack's. The time it takes does not depend on how much of the token is right.
-func Valid(ctx context.Context, c client.Reader, obj *packv1.Pack, token string) (bool, error) {
-	var secret corev1.Secret
-	err := c.Get(ctx, client.ObjectKey{Namespace: obj.Namespace, Name: SecretName(obj.Name)}, &secret)
-	if apierrors.IsNotFound(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("reading the webhook's tokens: %w", err)
-	}
-	if token == "" || secret.Labels[Label] != pack.UID(obj.UID) {
-		return false, nil
-	}
-	given, valid := []byte(hashOf(token)), 0
-	for _, hash := range secret.Data {
-		valid |= subtle.ConstantTimeCompare(given, hash)
-	}
-	return valid == 1, nil
-}
+var errName = errors.New("the name of a token is 1 to 63 letters, digits, '.', '_' and '-'")
 
 func hashOf(token string) string {
 	sum := sha256.Sum256([]byte(token))

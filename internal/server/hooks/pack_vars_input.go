@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+	"github.com/peyk/peyk/internal/pack/token"
 )
 
 // allowAnnotation lists, separated by commas or blanks, the vars of a Pack that its webhook may set beside DOCKER_TAG.
@@ -28,7 +29,27 @@ var (
 	varName    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 	tagName    = regexp.MustCompile(`^DOCKER_TAG[\w.-]*$`)
 	triggerVar = regexp.MustCompile(`^variables\[(.*)\]$`)
+	idemKey    = regexp.MustCompile(`^[\x21-\x7e]{1,255}$`)
 )
+
+// keyHeaders are where an idempotency key stands: that of the IETF's draft, which GitLab sends too, and that of standard
+// webhooks.
+var keyHeaders = []string{"Idempotency-Key", "Webhook-Id"}
+
+// readKey returns the idempotency key of a request, empty when it has none.
+func readKey(header http.Header) (string, error) {
+	for _, name := range keyHeaders {
+		key := strings.Trim(header.Get(name), `" `)
+		if key == "" {
+			continue
+		}
+		if !idemKey.MatchString(key) {
+			return "", refuse(http.StatusBadRequest, "the header "+name+" is not a key", "send 1 to 255 printable characters without blanks")
+		}
+		return key, nil
+	}
+	return "", nil
+}
 
 // posted is what a request holds.
 type posted struct {
@@ -125,7 +146,7 @@ func (p *posted) readJSON(r *http.Request) error {
 }
 
 // check says whether the webhook of the Pack may set these vars to these values.
-func (p *posted) check(obj *packv1.Pack) error {
+func (p *posted) check(obj *packv1.Pack, holder *token.Token) error {
 	if len(p.vars) == 0 {
 		return refuse(http.StatusBadRequest, "the request holds no var", "send DOCKER_TAG=TAG")
 	}
@@ -137,6 +158,10 @@ func (p *posted) check(obj *packv1.Pack) error {
 		if !tagName.MatchString(name) && !slices.Contains(allowed, name) {
 			return refuse(http.StatusForbidden, fmt.Sprintf("the webhook may not set the var %s", name),
 				fmt.Sprintf("use a name that begins with DOCKER_TAG, or list it in the Pack's annotation %s", allowAnnotation))
+		}
+		if len(holder.Vars) > 0 && !slices.Contains(holder.Vars, name) {
+			return refuse(http.StatusForbidden, fmt.Sprintf("the token %s may not set the var %s", holder.Name, name),
+				"use another token, or one made with 'peyk pack token --vars'")
 		}
 		if err := checkValue(name, p.vars[name]); err != nil {
 			return err

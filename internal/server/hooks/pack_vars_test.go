@@ -31,6 +31,11 @@ type webhook struct {
 	url    string
 	token  string
 	log    *bytes.Buffer
+
+	hook     *PackVars
+	releases fakeReleases
+	tags     fakeTags
+	git      fakeGit
 }
 
 func newWebhook(t *testing.T) *webhook {
@@ -59,17 +64,20 @@ func newWebhook(t *testing.T) *webhook {
 	if w.token, err = token.Create(t.Context(), w.client, obj); err != nil {
 		t.Fatal(err)
 	}
+	w.hook = NewPackVars(PackVarsDeps{
+		Client: w.client, Fresh: w.client, Releases: &w.releases, Tags: &w.tags, Git: &w.git, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+	})
 	mux := http.NewServeMux()
-	mux.Handle("/api/core/packs/{uid}/vars/{$}", PackVars(w.client, w.client, slog.New(slog.NewTextHandler(w.log, nil))))
+	mux.Handle("/api/core/packs/{uid}/vars/{$}", w.hook)
 	w.server = httptest.NewServer(mux)
 	t.Cleanup(w.server.Close)
 	w.url = w.server.URL + token.Path(obj)
 	return w
 }
 
-// call is one request.
-type call struct {
-	method, kind, body, bearer, uid string
+// sent is one request.
+type sent struct {
+	method, kind, body, bearer, uid, query, key string
 }
 
 func form(pairs ...string) string {
@@ -80,7 +88,7 @@ func form(pairs ...string) string {
 	return values.Encode()
 }
 
-func (w *webhook) send(t *testing.T, c call) (int, map[string]any) {
+func (w *webhook) send(t *testing.T, c sent) (int, map[string]any) {
 	t.Helper()
 	address := w.url
 	if c.uid != "" {
@@ -90,7 +98,7 @@ func (w *webhook) send(t *testing.T, c call) (int, map[string]any) {
 	if method == "" {
 		method = http.MethodPost
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(c.body))
+	request, err := http.NewRequestWithContext(t.Context(), method, address+c.query, strings.NewReader(c.body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +106,9 @@ func (w *webhook) send(t *testing.T, c call) (int, map[string]any) {
 		c.kind = "application/x-www-form-urlencoded"
 	}
 	request.Header.Set("Content-Type", c.kind)
+	if c.key != "" {
+		request.Header.Set("Idempotency-Key", c.key)
+	}
 	if c.bearer != "" {
 		request.Header.Set("Authorization", "Bearer "+c.bearer)
 	}
@@ -111,6 +122,15 @@ func (w *webhook) send(t *testing.T, c call) (int, map[string]any) {
 		t.Fatal(err)
 	}
 	return response.StatusCode, body
+}
+
+func (w *webhook) object(t *testing.T) *packv1.Pack {
+	t.Helper()
+	var obj packv1.Pack
+	if err := w.client.Get(t.Context(), client.ObjectKey{Namespace: "base", Name: "web"}, &obj); err != nil {
+		t.Fatal(err)
+	}
+	return &obj
 }
 
 func (w *webhook) vars(t *testing.T) map[string]string {
@@ -142,32 +162,32 @@ func multipartBody(t *testing.T, pairs ...string) (kind, body string) {
 }
 
 func TestPackVars(t *testing.T) {
-	multi := func(t *testing.T, w *webhook) call {
+	multi := func(t *testing.T, w *webhook) sent {
 		kind, body := multipartBody(t, "variables[DOCKER_TAG]", "two", "token", w.token)
-		return call{kind: kind, body: body}
+		return sent{kind: kind, body: body}
 	}
 	tests := []struct {
 		name    string
-		call    func(t *testing.T, w *webhook) call
+		call    func(t *testing.T, w *webhook) sent
 		changed bool
 		want    map[string]string
 	}{
-		{"form", func(_ *testing.T, w *webhook) call { return call{body: form("DOCKER_TAG", "two"), bearer: w.token} }, true, map[string]string{"DOCKER_TAG": `"two"`}},
-		{"form with token", func(_ *testing.T, w *webhook) call { return call{body: form("DOCKER_TAG", "two", "token", w.token)} }, true, map[string]string{"DOCKER_TAG": `"two"`}},
+		{"form", func(_ *testing.T, w *webhook) sent { return sent{body: form("DOCKER_TAG", "two"), bearer: w.token} }, true, map[string]string{"DOCKER_TAG": `"two"`}},
+		{"form with token", func(_ *testing.T, w *webhook) sent { return sent{body: form("DOCKER_TAG", "two", "token", w.token)} }, true, map[string]string{"DOCKER_TAG": `"two"`}},
 		{"multipart", multi, true, map[string]string{"DOCKER_TAG": `"two"`}},
-		{"JSON", func(_ *testing.T, w *webhook) call {
-			return call{kind: "application/json; charset=utf-8", body: `{"DOCKER_TAG":"two","token":"` + w.token + `"}`}
+		{"JSON", func(_ *testing.T, w *webhook) sent {
+			return sent{kind: "application/json; charset=utf-8", body: `{"DOCKER_TAG":"two","token":"` + w.token + `"}`}
 		}, true, map[string]string{"DOCKER_TAG": `"two"`}},
-		{"JSON variables", func(_ *testing.T, w *webhook) call {
-			return call{kind: "application/json", body: `{"variables":{"DOCKER_TAG":"two","FEATURE":true}}`, bearer: w.token}
+		{"JSON variables", func(_ *testing.T, w *webhook) sent {
+			return sent{kind: "application/json", body: `{"variables":{"DOCKER_TAG":"two","FEATURE":true}}`, bearer: w.token}
 		}, true, map[string]string{"DOCKER_TAG": `"two"`, "FEATURE": "true"}},
-		{"unchanged", func(_ *testing.T, w *webhook) call { return call{body: form("DOCKER_TAG", "one"), bearer: w.token} }, false, map[string]string{"DOCKER_TAG": `"one"`}},
-		{"digits stay text", func(_ *testing.T, w *webhook) call { return call{body: form("DOCKER_TAG", "1e3"), bearer: w.token} }, true, map[string]string{"DOCKER_TAG": `"1e3"`}},
-		{"several tags", func(_ *testing.T, w *webhook) call {
-			return call{body: form("DOCKER_TAG.web-1", "two", "DOCKER_TAG_B", "three"), bearer: w.token}
+		{"unchanged", func(_ *testing.T, w *webhook) sent { return sent{body: form("DOCKER_TAG", "one"), bearer: w.token} }, false, map[string]string{"DOCKER_TAG": `"one"`}},
+		{"digits stay text", func(_ *testing.T, w *webhook) sent { return sent{body: form("DOCKER_TAG", "1e3"), bearer: w.token} }, true, map[string]string{"DOCKER_TAG": `"1e3"`}},
+		{"several tags", func(_ *testing.T, w *webhook) sent {
+			return sent{body: form("DOCKER_TAG.web-1", "two", "DOCKER_TAG_B", "three"), bearer: w.token}
 		}, true, map[string]string{"DOCKER_TAG": `"one"`, "DOCKER_TAG.web-1": `"two"`, "DOCKER_TAG_B": `"three"`}},
-		{"approved names", func(_ *testing.T, w *webhook) call {
-			return call{body: form("REGION", "", "ZONE", "a"), bearer: w.token}
+		{"approved names", func(_ *testing.T, w *webhook) sent {
+			return sent{body: form("REGION", "", "ZONE", "a"), bearer: w.token}
 		}, true, map[string]string{"DOCKER_TAG": `"one"`, "REGION": `""`, "ZONE": `"a"`}},
 	}
 	for _, tt := range tests {
@@ -192,29 +212,29 @@ func TestPackVarsRefused(t *testing.T) {
 	fine := form("DOCKER_TAG", "two")
 	tests := []struct {
 		name string
-		call call
+		call sent
 		code int
 		word string
 	}{
-		{"no token", call{body: fine}, 401, "token"},
-		{"wrong token", call{body: fine, bearer: "0123456789abcdef0123456789abcdef"}, 401, "token"},
-		{"unknown Pack", call{body: fine, bearer: "TOKEN", uid: "pabcdefgh"}, 401, "token"},
-		{"name of the Pack", call{body: fine, bearer: "TOKEN", uid: "web"}, 401, "token"},
-		{"other var", call{body: form("KEPT", "y"), bearer: "TOKEN"}, 403, "KEPT"},
-		{"like the tag", call{body: form("MY_DOCKER_TAG", "y"), bearer: "TOKEN"}, 403, "MY_DOCKER_TAG"},
-		{"no name", call{body: form("variables[]", "y"), bearer: "TOKEN"}, 400, "not a name"},
-		{"name with blanks", call{body: form("DOCKER TAG", "y"), bearer: "TOKEN"}, 400, "not a name"},
-		{"no var", call{bearer: "TOKEN"}, 400, "no var"},
-		{"empty tag", call{body: form("DOCKER_TAG", ""), bearer: "TOKEN"}, 400, "empty"},
-		{"twice", call{body: "DOCKER_TAG=a&DOCKER_TAG=b", bearer: "TOKEN"}, 400, "2 times"},
-		{"refers to another var", call{body: form("DOCKER_TAG", "{{ vars.KEPT }}"), bearer: "TOKEN"}, 400, "refers to another var"},
-		{"line break", call{body: form("DOCKER_TAG", "a\nb"), bearer: "TOKEN"}, 400, "line break"},
-		{"list", call{kind: "application/json", body: `{"DOCKER_TAG":["a"]}`, bearer: "TOKEN"}, 400, "scalar"},
-		{"broken JSON", call{kind: "application/json", body: `{"DOCKER_TAG":`, bearer: "TOKEN"}, 400, "cannot be read"},
-		{"too large", call{body: form("DOCKER_TAG", strings.Repeat("a", maxBody)), bearer: "TOKEN"}, 413, "64 KiB"},
-		{"too long", call{body: form("DOCKER_TAG", strings.Repeat("a", maxValue+1)), bearer: "TOKEN"}, 400, "longer"},
-		{"other type", call{kind: "text/plain", body: fine, bearer: "TOKEN"}, 415, "text/plain"},
-		{"GET", call{method: http.MethodGet, bearer: "TOKEN"}, 405, "POST"},
+		{"no token", sent{body: fine}, 401, "token"},
+		{"wrong token", sent{body: fine, bearer: "0123456789abcdef0123456789abcdef"}, 401, "token"},
+		{"unknown Pack", sent{body: fine, bearer: "TOKEN", uid: "pabcdefgh"}, 401, "token"},
+		{"name of the Pack", sent{body: fine, bearer: "TOKEN", uid: "web"}, 401, "token"},
+		{"other var", sent{body: form("KEPT", "y"), bearer: "TOKEN"}, 403, "KEPT"},
+		{"like the tag", sent{body: form("MY_DOCKER_TAG", "y"), bearer: "TOKEN"}, 403, "MY_DOCKER_TAG"},
+		{"no name", sent{body: form("variables[]", "y"), bearer: "TOKEN"}, 400, "not a name"},
+		{"name with blanks", sent{body: form("DOCKER TAG", "y"), bearer: "TOKEN"}, 400, "not a name"},
+		{"no var", sent{bearer: "TOKEN"}, 400, "no var"},
+		{"empty tag", sent{body: form("DOCKER_TAG", ""), bearer: "TOKEN"}, 400, "empty"},
+		{"twice", sent{body: "DOCKER_TAG=a&DOCKER_TAG=b", bearer: "TOKEN"}, 400, "2 times"},
+		{"refers to another var", sent{body: form("DOCKER_TAG", "{{ vars.KEPT }}"), bearer: "TOKEN"}, 400, "refers to another var"},
+		{"line break", sent{body: form("DOCKER_TAG", "a\nb"), bearer: "TOKEN"}, 400, "line break"},
+		{"list", sent{kind: "application/json", body: `{"DOCKER_TAG":["a"]}`, bearer: "TOKEN"}, 400, "scalar"},
+		{"broken JSON", sent{kind: "application/json", body: `{"DOCKER_TAG":`, bearer: "TOKEN"}, 400, "cannot be read"},
+		{"too large", sent{body: form("DOCKER_TAG", strings.Repeat("a", maxBody)), bearer: "TOKEN"}, 413, "64 KiB"},
+		{"too long", sent{body: form("DOCKER_TAG", strings.Repeat("a", maxValue+1)), bearer: "TOKEN"}, 400, "longer"},
+		{"other type", sent{kind: "text/plain", body: fine, bearer: "TOKEN"}, 415, "text/plain"},
+		{"GET", sent{method: http.MethodGet, bearer: "TOKEN"}, 405, "POST"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -246,7 +266,7 @@ func TestPackVarsOfAnInvalidPack(t *testing.T) {
 	if err := w.client.Update(t.Context(), &obj); err != nil {
 		t.Fatal(err)
 	}
-	code, body := w.send(t, call{body: form("DOCKER_TAG", "two"), bearer: w.token})
+	code, body := w.send(t, sent{body: form("DOCKER_TAG", "two"), bearer: w.token})
 	if text, _ := body["error"].(string); code != http.StatusUnprocessableEntity || !strings.Contains(text, "NOPE") {
 		t.Errorf("answered %d %v", code, body)
 	}
