@@ -25,8 +25,8 @@ var layers = []struct {
 	{"operator", []string{"internal/operator"}},
 	{"controllers and server", []string{"internal/controller", "internal/server"}},
 	{"engines", []string{
-		"internal/apply", "internal/artifact", "internal/bootstrap", "internal/build", "internal/diff", "internal/install", "internal/job", "internal/notify", "internal/pack", "internal/reconcile",
-		"internal/render", "internal/source", "internal/tenancy",
+		"internal/apply", "internal/artifact", "internal/bootstrap", "internal/build", "internal/ci", "internal/diff", "internal/install", "internal/job", "internal/notify", "internal/pack", "internal/reconcile",
+		"internal/render", "internal/source", "internal/tenancy", "internal/vault", "internal/writeback",
 	}},
 	{"adapters", []string{"internal/decrypt", "internal/expression", "internal/git", "internal/kube", "internal/registry"}},
 	{"api", []string{"api", "charts"}},
@@ -48,6 +48,8 @@ var homes = map[string][]string{
 	"github.com/sigstore/sigstore":            {"internal/source/oci"},
 	"go.etcd.io/bbolt":                        {"internal/notify"},
 	"github.com/homeport/dyff":                {"internal/diff"},
+	"k8s.io/apiserver/pkg/authentication":     {"internal/server/packreview"},
+	"k8s.io/apiserver/pkg/server":             {"internal/server/packreview"},
 	"k8s.io/client-go/dynamic":                {"internal/kube"},
 	"github.com/fluxcd/cli-utils/pkg/kstatus": {"internal/apply"},
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"github.com/peyk/peyk/internal/diff"
 )
 
 // newBuildRelease makes the command that prints what a HelmRelease or Pack would apply.
@@ -39,6 +41,9 @@ of Secrets are hidden, the cluster is not changed.`,
 			}
 			for _, object := range rendered.Objects {
 				hideValues(object)
+				if rendered.Hide != nil {
+					diff.Hide(object, rendered.Hide)
+				}
 				if err := writeDocument(cmd.OutOrStdout(), object.Object); err != nil {
 					return err
 				}

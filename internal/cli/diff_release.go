@@ -55,6 +55,7 @@ func (a *App) diffRelease(cmd *cobra.Command, b *releaseBuild, k kind, manager, 
 		return err
 	}
 	d := a.newDifferences(cmd, target, manager, false)
+	d.differ.Hide = rendered.Hide
 	for _, object := range rendered.Objects {
 		d.compare(ctx, object)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/peyk/peyk/internal/artifact"
+	"github.com/peyk/peyk/internal/controller/redeploy"
 	"github.com/peyk/peyk/internal/install"
 	"github.com/peyk/peyk/internal/operator"
 )
@@ -50,6 +51,7 @@ this is what the Deployment runs; outside it works on the cluster of the kubecon
 	flags := cmd.Flags()
 	flags.StringVar(&o.HTTPAddr, "http-addr", o.HTTPAddr, "address of the webhooks, /healthz and /readyz")
 	flags.StringVar(&o.MetricsAddr, "metrics-addr", o.MetricsAddr, "address of /metrics")
+	flags.StringVar(&o.APIAddr, "api-addr", "", "address of admission and of 'peyk pack template', for the cluster's API server (default: off)")
 	flags.StringVar(&o.PprofAddr, "pprof-addr", "", "address of Go's profiles, for measuring; use a loopback address, for it tells what the process does (default: off)")
 	flags.StringVar(&o.ArtifactAddr, "artifact-addr", o.ArtifactAddr, "address of the artifacts")
 	flags.StringVar(&o.ArtifactURL, "artifact-url", "", "base of the artifacts' URLs (default: Peyk's Service)")
@@ -58,6 +60,7 @@ this is what the Deployment runs; outside it works on the cluster of the kubecon
 	flags.StringVar(&o.DataDir, "data-dir", o.DataDir, "folder of artifacts, Git mirrors and charts; it may be lost")
 	flags.IntVar(&o.Concurrent, "concurrent", o.Concurrent, "how many objects of each kind are worked on at the same time")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "work only while holding the lease, for several replicas")
+	flags.DurationVar(&o.RedeployAfter, "redeploy-after", redeploy.Quiet, "how long nothing may have changed of what a workload watches before its pods are rolled")
 	addTenancy(flags, &o, &multiTenant, &noRemoteBases)
 	flags.StringVar(&level, "log-level", level, "debug, info, warn or error")
 	flags.StringVar(&format, "log-format", format, "text or json")
@@ -73,6 +76,7 @@ func addTenancy(flags *pflag.FlagSet, o *operator.Options, multiTenant, noRemote
 	flags.BoolVar(noRemoteBases, "no-remote-bases", true, "refuse bases that kustomize would have to download; always so")
 	flags.BoolVar(&t.KubeconfigExec, "insecure-kubeconfig-exec", false, "let kubeconfigs of remote clusters run programs in Peyk's container")
 	flags.BoolVar(&t.KubeconfigInsecureTLS, "insecure-kubeconfig-tls", false, "let kubeconfigs of remote clusters leave out the check of certificates")
+	flags.StringSliceVar(&o.ReflectFrom, "trusted-reflection-namespaces", nil, "namespaces whose SecretReflectors write into every namespace, without its leave and with Peyk's own rights")
 	flags.StringVar(&o.SOPSAgeSecret, "sops-age-secret", "", "Secret in Peyk's namespace with age keys, for Kustomizations that decrypt and name no Secret")
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,6 +25,7 @@ type credential struct {
 func (a *App) newPackToken() *cobra.Command {
 	var address string
 	var replace bool
+	var wish token.Wish
 	format := "text"
 	cmd := &cobra.Command{
 		Use:   "token NAME",
@@ -34,57 +36,86 @@ ends them.`,
 		Example: `  peyk pack token sample-app -n base
 
   # what the pipeline then does
-  curl -f -X POST -H "Authorization: Bearer $KUBIT_WEBHOOK_TOKEN" -F DOCKER_TAG=3bafc239 "$KUBIT_WEBHOOK_URL"`,
+  curl -f -X POST -H "Authorization: Bearer $KUBIT_WEBHOOK_TOKEN" -F DOCKER_TAG=3bafc239 "$KUBIT_WEBHOOK_URL"
+
+  # a new token for the same pipeline: the old one works for a day more
+  peyk pack token rotate sample-app -n base`,
 		Args: wants(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(format, "text", "json", "yaml"); err != nil {
-				return err
+			create := token.CreateAs
+			if replace {
+				create = token.Replace
 			}
-			made, err := a.makeToken(cmd.Context(), args[0], address, replace)
-			if err != nil {
-				return err
-			}
-			if format != "text" {
-				return writeValue(cmd.OutOrStdout(), format, made)
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "KUBIT_WEBHOOK_URL=%s\nKUBIT_WEBHOOK_TOKEN=%s\n", made.URL, made.Token)
-			return err
+			return a.giveToken(cmd, args[0], address, format, func(ctx context.Context, c client.Client, pack *packv1.Pack) (string, error) {
+				return create(ctx, c, pack, wish)
+			})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&address, "url", "", "where pipelines reach Peyk, such as https://peyk.example.org (default: the host of Peyk's Ingress, else its Service)")
 	flags.BoolVar(&replace, "replace", false, "end all tokens made before")
-	flags.StringVarP(&format, "output", "o", format, "text, json or yaml")
+	flags.StringVar(&wish.Name, "name", token.DefaultName, "whoever is to hold the token, such as gitlab")
+	flags.StringSliceVar(&wish.Vars, "vars", nil, "the only names that the token may set, separated by commas (default: all that the webhook may)")
+	flags.DurationVar(&wish.Lifetime, "lifetime", 0, "how long the token is valid (default: until it is revoked)")
+	tokenFlags(cmd, &address, &format)
+	cmd.AddCommand(a.newPackTokenList(), a.newPackTokenRotate(), a.newPackTokenRevoke())
 	return cmd
 }
 
-func (a *App) makeToken(ctx context.Context, name, address string, replace bool) (*credential, error) {
+func tokenFlags(cmd *cobra.Command, address, format *string) {
+	cmd.Flags().StringVar(address, "url", "", "where pipelines reach Peyk, such as https://peyk.example.org (default: the host of Peyk's Ingress, else its Service)")
+	cmd.Flags().StringVarP(format, "output", "o", *format, "text, json or yaml")
+}
+
+// newToken makes a token of a Pack.
+type newToken func(context.Context, client.Client, *packv1.Pack) (string, error)
+
+// giveToken makes a token and prints it.
+func (a *App) giveToken(cmd *cobra.Command, name, address, format string, create newToken) error {
+	if err := checkFormat(format, "text", "json", "yaml"); err != nil {
+		return err
+	}
+	return a.withPack(cmd, name, func(ctx context.Context, cluster *Cluster, pack *packv1.Pack) error {
+		if address == "" {
+			address = webhookAddress(ctx, cluster.Client)
+		}
+		secret, err := create(ctx, cluster.Client, pack)
+		if err != nil {
+			return ofToken(err)
+		}
+		made := &credential{URL: strings.TrimSuffix(address, "/") + token.Path(pack), Token: secret}
+		if format != "text" {
+			return writeValue(cmd.OutOrStdout(), format, made)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "KUBIT_WEBHOOK_URL=%s\nKUBIT_WEBHOOK_TOKEN=%s\n", made.URL, made.Token)
+		return err
+	})
+}
+
+// withPack finds a Pack and works on it, within the limit of time.
+func (a *App) withPack(cmd *cobra.Command, name string, work func(context.Context, *Cluster, *packv1.Pack) error) error {
 	cluster, err := a.connect()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.limit)
+	ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
 	defer cancel()
 	var pack packv1.Pack
 	err = cluster.Client.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: name}, &pack)
 	if apierrors.IsNotFound(err) {
-		return nil, notFoundError{fmt.Errorf("there is no Pack %q in the namespace %q", name, cluster.Namespace)}
+		return notFoundError{fmt.Errorf("there is no Pack %q in the namespace %q", name, cluster.Namespace)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading Pack %s: %w", name, err)
+		return fmt.Errorf("reading Pack %s: %w", name, err)
 	}
-	if address == "" {
-		address = webhookAddress(ctx, cluster.Client)
+	return work(ctx, cluster, &pack)
+}
+
+// ofToken gives the error about a token that is not there its exit code and its mend.
+func ofToken(err error) error {
+	if unknown, ok := errors.AsType[*token.UnknownError](err); ok {
+		return notFoundError{fmt.Errorf("%w; 'peyk pack token list' shows those that it has", unknown)}
 	}
-	create := token.Create
-	if replace {
-		create = token.Replace
-	}
-	secret, err := create(ctx, cluster.Client, &pack)
-	if err != nil {
-		return nil, err
-	}
-	return &credential{URL: strings.TrimSuffix(address, "/") + token.Path(&pack), Token: secret}, nil
+	return err
 }
 
 // webhookAddress is where webhooks reach Peyk as far as the cluster tells: under the host of Peyk's Ingress, or inside

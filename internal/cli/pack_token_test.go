@@ -69,3 +69,45 @@ func TestPackTokenOfNoPack(t *testing.T) {
 		t.Errorf("exit code %d and %q, want 4 and the name", code, stderr)
 	}
 }
+
+func TestPackTokens(t *testing.T) {
+	pack := &packv1.Pack{ObjectMeta: metav1.ObjectMeta{Namespace: "base", Name: "app", UID: "6f1d4c1e-0000-4000-8000-000000000001"}}
+	cluster := newClient(t, interceptor.Funcs{}, pack)
+	do := func(want int, line string) string {
+		t.Helper()
+		stdout, stderr, code := run(t, newApp(cluster), strings.Fields("pack token "+line)...)
+		if code != want {
+			t.Fatalf("peyk pack token %s: exit code %d, want %d: %s", line, code, want, stderr)
+		}
+		return stdout + stderr
+	}
+	secret := func(out string) string {
+		_, after, _ := strings.Cut(out, "KUBIT_WEBHOOK_TOKEN=")
+		return strings.TrimSpace(after)
+	}
+	valid := func(text string) bool {
+		t.Helper()
+		ok, err := token.Valid(t.Context(), cluster, pack, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	first := secret(do(cli.ExitOK, "app --name gitlab --vars DOCKER_TAG"))
+	second := secret(do(cli.ExitOK, "rotate app --name gitlab --overlap 1h"))
+	if first == second || !valid(first) || !valid(second) {
+		t.Errorf("after the rotation the old token is valid: %v, the new one: %v", valid(first), valid(second))
+	}
+	list := do(cli.ExitOK, "list app")
+	if strings.Count(list, "gitlab") != 2 || strings.Count(list, "DOCKER_TAG") != 2 || strings.Contains(list, first) || strings.Contains(list, second) {
+		t.Errorf("the list must hold both tokens by name, and neither itself:\n%s", list)
+	}
+	if out := do(cli.ExitOK, "revoke app gitlab"); strings.Count(out, "revoked") != 2 || valid(first) || valid(second) {
+		t.Errorf("revoking said %q", out)
+	}
+	if out := do(cli.ExitNotFound, "revoke app gitlab"); !strings.Contains(out, "peyk pack token list") {
+		t.Errorf("revoking what is not there said %q", out)
+	}
+	do(cli.ExitNotFound, "rotate app --name gitlab")
+	do(cli.ExitUsage, "revoke app")
+}

@@ -17,6 +17,8 @@ type App struct {
 	Version string
 	// Connect reaches the cluster. Nil: as the kubeconfig says.
 	Connect func(Access) (*Cluster, error)
+	// Stdin is what commands read. Nil: that of the process.
+	Stdin io.Reader
 	// Poll is the time between two looks at what a command waits for. Zero: 200 ms.
 	Poll time.Duration
 
@@ -34,6 +36,9 @@ func (a *App) Run(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	if a.Stdin != nil {
+		root.SetIn(a.Stdin)
+	}
 	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitOK
@@ -83,6 +88,7 @@ Exit codes:
 		a.newBootstrap(),
 		a.newBuild(),
 		a.newCheck(),
+		a.newCI(),
 		a.newCreate(),
 		a.newDebug(),
 		a.newDelete(),
@@ -102,6 +108,7 @@ Exit codes:
 		a.newTrace(),
 		a.newTree(),
 		a.newUninstall(),
+		a.newVault(),
 		a.newVersion(),
 	)
 	return root

@@ -96,12 +96,15 @@ func (u *uninstaller) run(ctx context.Context, namespace string) error {
 	return nil
 }
 
-// order puts the operator first.
+// order puts what makes the API server call the operator first, and then the operator.
 func order(object *unstructured.Unstructured) int {
-	if object.GetKind() == "Deployment" {
+	switch object.GetKind() {
+	case "APIService", "ValidatingWebhookConfiguration":
 		return 0
+	case "Deployment":
+		return 1
 	}
-	return 1
+	return 2
 }
 
 func (u *uninstaller) delete(ctx context.Context, objects []*unstructured.Unstructured) error {

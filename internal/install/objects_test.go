@@ -80,6 +80,9 @@ func TestExport(t *testing.T) {
 func TestObjectsHaveNoUnknownFields(t *testing.T) {
 	s := newScheme(t)
 	for _, object := range objects(t, everything) {
+		if object.GetKind() == "APIService" {
+			continue // its types are those of the API server alone
+		}
 		typed, err := s.New(object.GroupVersionKind())
 		if err != nil {
 			t.Fatal(err)

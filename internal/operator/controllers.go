@@ -16,8 +16,11 @@ import (
 	"github.com/peyk/peyk/internal/controller/ocirepository"
 	"github.com/peyk/peyk/internal/controller/pack"
 	"github.com/peyk/peyk/internal/controller/packrepository"
+	"github.com/peyk/peyk/internal/controller/packsync"
 	"github.com/peyk/peyk/internal/controller/provider"
 	"github.com/peyk/peyk/internal/controller/receiver"
+	"github.com/peyk/peyk/internal/controller/redeploy"
+	"github.com/peyk/peyk/internal/controller/secretreflector"
 	"github.com/peyk/peyk/internal/source/follow"
 )
 
@@ -66,6 +69,20 @@ func addControllers(mgr ctrl.Manager, e *engines, o Options) error {
 				Engine: e.apply, Clients: e.clients, Catalog: e.catalog, Policy: o.Tenancy, Events: e.events, Metrics: e.metrics,
 				Concurrent: o.Concurrent,
 			})
+		}},
+		{"PackSync", func() error {
+			return packsync.Setup(mgr, packsync.Deps{
+				Mirrors: e.mirrors, Writer: e.writer, Clients: e.clients, Policy: o.Tenancy, Events: e.events, Metrics: e.metrics,
+				Concurrent: o.Concurrent,
+			})
+		}},
+		{"SecretReflector", func() error {
+			return secretreflector.Setup(mgr, secretreflector.Deps{
+				Clients: e.clients, Policy: o.Tenancy, Trusted: o.ReflectFrom, Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent,
+			})
+		}},
+		{"redeployment", func() error {
+			return redeploy.Setup(mgr, redeploy.Deps{Events: e.events, Quiet: o.RedeployAfter, Concurrent: o.Concurrent})
 		}},
 		{"Receiver", func() error {
 			return receiver.Setup(mgr, receiver.Deps{Events: e.events, Metrics: e.metrics, Concurrent: o.Concurrent})

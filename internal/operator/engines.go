@@ -20,6 +20,7 @@ import (
 	"github.com/peyk/peyk/internal/registry"
 	"github.com/peyk/peyk/internal/render/helm"
 	"github.com/peyk/peyk/internal/source"
+	"github.com/peyk/peyk/internal/writeback"
 )
 
 // engines are what the controllers share.
@@ -36,6 +37,8 @@ type engines struct {
 	metrics    *reconcile.Metrics
 	events     *notify.Bus
 	sources    *source.Finder
+	writer     *writeback.Writer  // of Git
+	locator    *writeback.Locator // of Packs in Git
 }
 
 // newEngines makes the engines and adds to mgr what they do by themselves.
@@ -69,6 +72,8 @@ func newEngines(mgr ctrl.Manager, o Options) (*engines, error) {
 	if e.mirrors, err = git.NewMirrors(filepath.Join(o.DataDir, "git"), git.DefaultLimits()); err != nil {
 		return nil, err
 	}
+	e.writer = writeback.New(e.mirrors, writeback.Options{Log: o.Log, Scanner: writeback.NoSecrets{}})
+	e.locator = &writeback.Locator{Reader: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Mirrors: e.mirrors, Policy: o.Tenancy}
 	if err := e.addHelm(o); err != nil {
 		return nil, err
 	}
@@ -83,6 +88,7 @@ func newEngines(mgr ctrl.Manager, o Options) (*engines, error) {
 		mgr.Add(e.clusters),
 		mgr.Add(manager.RunnableFunc(e.artifacts.Run)),
 		mgr.Add(manager.RunnableFunc(e.mirrors.Run)),
+		mgr.Add(e.writer),
 	)
 }
 
@@ -103,6 +109,7 @@ func (e *engines) addHelm(o Options) error {
 	if err != nil {
 		return err
 	}
+	store.UseGit(e.mirrors)
 	e.charts, e.catalog = store, helm.NewCatalog(store)
 	return nil
 }

@@ -31,6 +31,8 @@ type Options struct {
 	// HTTPAddr serves webhooks and health, MetricsAddr serves /metrics, ArtifactAddr serves artifacts to other programs.
 	// ArtifactAddr and MetricsAddr are for inside the cluster.
 	HTTPAddr, MetricsAddr, ArtifactAddr string
+	// APIAddr serves the cluster's API server, over TLS: admission and the reviews of Packs. Empty: nobody does.
+	APIAddr string
 	// PprofAddr serves Go's profiles. Empty: nobody does.
 	PprofAddr string
 	// ArtifactURL is the base of the artifact URLs in statuses. Default: Peyk's Service and the port of ArtifactAddr.
@@ -47,6 +49,11 @@ type Options struct {
 	LeaderElect bool
 	// Tenancy is what tenants may do to each other.
 	Tenancy tenancy.Policy
+	// ReflectFrom are namespaces whose SecretReflectors write into every namespace, whatever Tenancy says.
+	ReflectFrom []string
+	// RedeployAfter is how long nothing may have changed of what a workload watches before its pods are rolled. Zero: the
+	// controller's own.
+	RedeployAfter time.Duration
 	// SOPSAgeSecret names the Secret, in Namespace, with the age keys for Kustomizations that decrypt and name none.
 	SOPSAgeSecret string
 	Log           *slog.Logger

@@ -12,6 +12,8 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+	peykv1 "github.com/peyk/peyk/api/peyk/v1alpha1"
+	renderv1 "github.com/peyk/peyk/api/render/v1alpha1"
 )
 
 // NewScheme returns the kinds that Peyk knows by type.
@@ -25,5 +27,7 @@ func NewScheme() (*runtime.Scheme, error) {
 		notificationv1.AddToScheme(scheme),
 		notificationv1beta3.AddToScheme(scheme),
 		packv1.AddToScheme(scheme),
+		renderv1.AddToScheme(scheme),
+		peykv1.AddToScheme(scheme),
 	)
 }

@@ -37,13 +37,18 @@ func Root() (string, error) {
 	}
 }
 
-// Program returns the path of a program that `make build tools` makes, or an error that says so.
+// Program returns the path of a program that `make build tools` makes, or an error that says so. PEYK_BIN=<folder> takes
+// another build.
 func Program(name string) (string, error) {
-	root, err := Root()
-	if err != nil {
-		return "", err
+	folder := os.Getenv("PEYK_BIN")
+	if folder == "" {
+		root, err := Root()
+		if err != nil {
+			return "", err
+		}
+		folder = filepath.Join(root, "bin")
 	}
-	path := filepath.Join(root, "bin", name)
+	path := filepath.Join(folder, name)
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("%s is missing: run `make build tools` first", path)
 	}
