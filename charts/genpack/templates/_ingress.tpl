@@ -22,18 +22,18 @@
 {{- $rules := list -}}
 {{- range $n, $host := $given.hosts -}}
 {{- $path := printf "%s.hosts[%d]" $i.path $n -}}
-{{- include "gonbad.checkHost" (dict "host" .host "path" (printf "%s.host" $path)) -}}
-{{- $names = append $names .host -}}
+{{- $name := include "gonbad.host" (dict "host" .host "path" (printf "%s.host" $path)) -}}
+{{- $names = append $names $name -}}
 {{- $paths := list -}}
 {{- range $p, $entry := .paths | default (list "/") -}}
 {{- $object := ternary $entry (dict "path" $entry) (kindIs "map" $entry) -}}
 {{- $paths = append $paths (include "gonbad.ingressPath" (dict "root" $i.root "given" $given "entry" $object "path" $i.path) | fromJson) -}}
 {{- end -}}
-{{- $rules = append $rules (dict "host" .host "http" (dict "paths" $paths)) -}}
+{{- $rules = append $rules (dict "host" $name "http" (dict "paths" $paths)) -}}
 {{- end -}}
 {{- $spec := dict "rules" $rules -}}
 {{- with $given.ingressClassName -}}{{- $_ := set $spec "ingressClassName" . -}}{{- end -}}
-{{- $tls := include "gonbad.ingressTLS" (dict "entries" (concat ($given.tls | default list) ($common.tls | default list)) "hosts" $names) | fromJsonArray -}}
+{{- $tls := include "gonbad.ingressTLS" (dict "entries" (concat ($given.tls | default list) ($common.tls | default list)) "hosts" $names "path" .path) | fromJsonArray -}}
 {{- with $tls -}}{{- $_ := set $spec "tls" . -}}{{- end -}}
 {{- $annotations := mergeOverwrite (include "gonbad.strings" $common.annotations | fromJson) (include "gonbad.strings" $given.annotations | fromJson) -}}
 {{- $name := $given.fullnameOverride | default (printf "%s-%s" .root.Release.Name .key) -}}
@@ -64,16 +64,17 @@
 
 {{- /*
 gonbad.ingressTLS: JSON array of tls entries, each secret once. An entry without hosts gets those of the rules: some
-ingress controllers do not look at an entry without any. Input: entries, hosts.
+ingress controllers do not look at an entry without any. Input: entries, hosts, path.
 */ -}}
 {{- define "gonbad.ingressTLS" -}}
 {{- $hosts := .hosts -}}
+{{- $path := printf "%s.tls.hosts" .path -}}
 {{- $seen := dict -}}
 {{- $out := list -}}
 {{- range .entries -}}
 {{- if not (hasKey $seen .secretName) -}}
 {{- $_ := set $seen .secretName true -}}
-{{- $out = append $out (dict "secretName" .secretName "hosts" (.hosts | default $hosts)) -}}
+{{- $out = append $out (dict "secretName" .secretName "hosts" (include "gonbad.hosts" (dict "hosts" (.hosts | default $hosts) "path" $path) | fromJsonArray)) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $out -}}
@@ -93,7 +94,7 @@ ingress controllers do not look at an entry without any. Input: entries, hosts.
 {{- end -}}
 {{- $name := $given.secretName | default (printf "%s-tls" .Release.Name) -}}
 {{- $metadata := include "gonbad.metadata" (dict "root" . "name" $name) | fromJson -}}
-{{- $spec := dict "secretName" $name "dnsNames" $given.hosts "issuerRef" (dict "name" $issuer.name "kind" ($issuer.kind | default "Issuer") "group" "cert-manager.io") -}}
+{{- $spec := dict "secretName" $name "dnsNames" (include "gonbad.hosts" (dict "hosts" $given.hosts "path" "global.certificate.hosts") | fromJsonArray) "issuerRef" (dict "name" $issuer.name "kind" ($issuer.kind | default "Issuer") "group" "cert-manager.io") -}}
 {{- include "gonbad.print" (dict "apiVersion" "cert-manager.io/v1" "kind" "Certificate" "metadata" $metadata "spec" $spec) -}}
 {{- end -}}
 {{- end -}}

@@ -36,16 +36,6 @@ Input: root, name, and optionally component, labels, annotations, namespace.
 {{- toJson $out -}}
 {{- end -}}
 
-{{- /* gonbad.checkHost: refuses a host name that a cluster does not take. Input: host, path. */ -}}
-{{- define "gonbad.checkHost" -}}
-{{- if not (regexMatch "^[!-~]+$" .host) -}}
-{{- fail (printf "%s: %s is not plain ASCII; write the name in its xn-- (punycode) form" .path .host) -}}
-{{- end -}}
-{{- if not (regexMatch "^(\\*\\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .host) -}}
-{{- fail (printf "%s: %s is not a host name; give a name such as app.example.com, in lower case, without scheme, port or path" .path .host) -}}
-{{- end -}}
-{{- end -}}
-
 {{- /* gonbad.checkName: refuses a key of values that has to serve as a name in Kubernetes. Input: name, path. */ -}}
 {{- define "gonbad.checkName" -}}
 {{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" .name) -}}

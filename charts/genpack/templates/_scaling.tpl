@@ -34,19 +34,25 @@
 {{- fail (printf "%s.target: give exactly one of value, averageValue, averageUtilization" .path) -}}
 {{- end -}}
 {{- $field := first (keys $m.target) -}}
-{{- $allowed := get (dict "Resource" (list "averageUtilization" "averageValue" "value") "Pods" (list "averageValue") "Object" (list "averageValue" "value") "External" (list "averageValue" "value")) $m.type -}}
+{{- $allowed := get (dict "Resource" (list "averageUtilization" "averageValue") "Pods" (list "averageValue") "Object" (list "averageValue" "value") "External" (list "averageValue" "value")) $m.type -}}
 {{- if not (has $field $allowed) -}}
 {{- fail (printf "%s.target.%s: a metric of type %s does not have it; give one of %s" .path $field $m.type (join ", " $allowed)) -}}
 {{- end -}}
 {{- $type := get (dict "value" "Value" "averageValue" "AverageValue" "averageUtilization" "Utilization") $field -}}
 {{- $value := index $m.target $field -}}
 {{- $target := dict "type" $type $field (ternary $value (include "gonbad.scalar" $value) (eq $field "averageUtilization")) -}}
+{{- if and $m.describedObject (ne $m.type "Object") -}}
+{{- fail (printf "%s.describedObject: only a metric of type Object has it; remove it" .path) -}}
+{{- end -}}
+{{- if and $m.metricSelector (eq $m.type "Resource") -}}
+{{- fail (printf "%s.metricSelector: a metric of type Resource has none; remove it" .path) -}}
+{{- end -}}
 {{- $body := dict "target" $target -}}
 {{- if eq $m.type "Resource" -}}
 {{- $_ := set $body "name" $m.name -}}
 {{- else -}}
 {{- $metric := dict "name" $m.name -}}
-{{- with $m.metricSelector -}}{{- $_ := set $metric "selector" . -}}{{- end -}}
+{{- with $m.metricSelector -}}{{- $_ := set $metric "selector" (include "gonbad.labelSelector" . | fromJson) -}}{{- end -}}
 {{- $_ := set $body "metric" $metric -}}
 {{- end -}}
 {{- if eq $m.type "Object" -}}

@@ -76,8 +76,8 @@ Input: root, name, component, ports.
 {{- $ports := include "gonbad.servicePorts" (dict "ports" .ports "type" "ClusterIP" "path" .path) | fromJsonArray -}}
 {{- range $ports -}}{{- $_ := unset . "targetPort" -}}{{- end -}}
 {{- if .given.externalName -}}
-{{- include "gonbad.checkHost" (dict "host" .given.externalName "path" (printf "%s.externalName" .path)) -}}
-{{- include "gonbad.print" (dict "apiVersion" "v1" "kind" "Service" "metadata" $metadata "spec" (dict "type" "ExternalName" "externalName" .given.externalName "ports" $ports)) -}}
+{{- $host := include "gonbad.host" (dict "host" .given.externalName "path" (printf "%s.externalName" .path)) -}}
+{{- include "gonbad.print" (dict "apiVersion" "v1" "kind" "Service" "metadata" $metadata "spec" (dict "type" "ExternalName" "externalName" $host "ports" $ports)) -}}
 {{- else -}}
 {{- include "gonbad.print" (dict "apiVersion" "v1" "kind" "Service" "metadata" $metadata "spec" (dict "type" "ClusterIP" "ports" $ports)) -}}
 {{- include "gonbad.endpointSlices" . -}}

@@ -1,11 +1,12 @@
 {{- /* One container of a pod. */ -}}
 
-{{- /* gonbad.container: JSON of a container. Input: root, workload, container {name, path, spec, ports}. */ -}}
+{{- /* gonbad.container: JSON of a container. Input: root, workload, host (the pod is a part of its
+node), container {name, path, spec, ports}. */ -}}
 {{- define "gonbad.container" -}}
 {{- $c := .container -}}
 {{- $image := $c.spec.image | default dict -}}
-{{- $out := include "gonbad.copy" (dict "from" $c.spec "fields" (list "securityContext")) | fromJson -}}
-{{- $_ := set $out "name" $c.name -}}
+{{- $out := dict "name" $c.name -}}
+{{- with include "gonbad.containerSecurity" . | fromJson -}}{{- $_ := set $out "securityContext" . -}}{{- end -}}
 {{- $_ := set $out "image" (include "gonbad.image" (dict "root" .root "image" $image "path" $c.path)) -}}
 {{- $_ := set $out "imagePullPolicy" ($image.pullPolicy | default "IfNotPresent") -}}
 {{- range list "command" "args" -}}
@@ -29,8 +30,8 @@
 {{- end -}}
 
 {{- /*
-gonbad.image: [registry/]repository:tag. global.commonImageRegistry stands in for an absent registry, unless the
-repository begins with a host already. Input: root, image, path.
+gonbad.image: [registry/]repository:tag, or repository@digest as it is given. global.commonImageRegistry stands in for
+an absent registry, unless the repository begins with a host already. Input: root, image, path.
 */ -}}
 {{- define "gonbad.image" -}}
 {{- $repository := .image.repository | default "" -}}
@@ -43,10 +44,10 @@ repository begins with a host already. Input: root, image, path.
 {{- if and (not $registry) (not $hosted) -}}
 {{- $registry = (.root.Values.global | default dict).commonImageRegistry -}}
 {{- end -}}
-{{- $tag := "latest" -}}
-{{- if not (or (kindIs "invalid" .image.tag) (eq (toString .image.tag) "")) -}}{{- $tag = include "gonbad.scalar" .image.tag -}}{{- end -}}
+{{- $tag := include "gonbad.scalar" (default "" .image.tag) -}}
+{{- if and (not $tag) (not (contains "@" $repository)) -}}{{- $tag = "latest" -}}{{- end -}}
 {{- with $registry -}}{{- regexReplaceAll "^[a-z]+://" . "" | trimSuffix "/" -}}/{{- end -}}
-{{- $repository -}}:{{- $tag -}}
+{{- $repository -}}{{- with $tag -}}:{{- . -}}{{- end -}}
 {{- end -}}
 
 {{- /* gonbad.resources: JSON of requests and limits with every quantity as text. Input: the resources. */ -}}

@@ -7,28 +7,60 @@
 {{- $metadata := dict "labels" $labels -}}
 {{- $annotations := mergeOverwrite (include "gonbad.strings" .spec.podAnnotations | fromJson) (include "gonbad.checksums" . | fromJson) -}}
 {{- with $annotations -}}{{- $_ := set $metadata "annotations" . -}}{{- end -}}
-{{- $fields := list "securityContext" "terminationGracePeriodSeconds" "hostNetwork" "hostAliases" "dnsPolicy" "priorityClassName" "affinity" "tolerations" "topologySpreadConstraints" -}}
+{{- $fields := list "terminationGracePeriodSeconds" "hostNetwork" "hostAliases" "dnsPolicy" "dnsConfig" "priorityClassName" "affinity" "tolerations" -}}
 {{- $spec := include "gonbad.copy" (dict "from" .spec "fields" $fields) | fromJson -}}
-{{- with .spec.serviceAccount -}}{{- with .name -}}{{- $_ := set $spec "serviceAccountName" . -}}{{- end -}}{{- end -}}
+{{- $_ := set $spec "securityContext" (include "gonbad.podSecurity" . | fromJson) -}}
+{{- with (.spec.serviceAccount | default dict).name -}}
+{{- $_ := set $spec "serviceAccountName" . -}}
+{{- else -}}
+{{- /* An application that names no account does not speak to the cluster, so its pods carry no token. */ -}}
+{{- $_ := set $spec "automountServiceAccountToken" false -}}
+{{- end -}}
+{{- if and (eq (default "" .spec.dnsPolicy) "None") (not .spec.dnsConfig) -}}
+{{- fail (printf "%s.dnsPolicy: None leaves the pod without any name server; give %s.dnsConfig too" .path .path) -}}
+{{- end -}}
 {{- with include "gonbad.strings" .spec.nodeSelector | fromJson -}}{{- $_ := set $spec "nodeSelector" . -}}{{- end -}}
 {{- with include "gonbad.pullSecretNames" . | fromJsonArray -}}{{- $_ := set $spec "imagePullSecrets" . -}}{{- end -}}
 {{- if and .spec.antiAffinityMode (not .spec.affinity) -}}
 {{- $_ := set $spec "affinity" (include "gonbad.antiAffinity" . | fromJson) -}}
 {{- end -}}
-{{- if and .spec.topologySpreadConstraintsSkew (not .spec.topologySpreadConstraints) -}}
-{{- $own := dict "matchLabels" (include "gonbad.selector" . | fromJson) -}}
-{{- $_ := set $spec "topologySpreadConstraints" (list (dict "maxSkew" .spec.topologySpreadConstraintsSkew "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway" "labelSelector" $own)) -}}
-{{- end -}}
+{{- with include "gonbad.spread" . | fromJsonArray -}}{{- $_ := set $spec "topologySpreadConstraints" . -}}{{- end -}}
 {{- $w := . -}}
+{{- $host := include "gonbad.onHost" . -}}
 {{- range $list := list "initContainers" "containers" -}}
 {{- $out := list -}}
 {{- range index $w $list -}}
-{{- $out = append $out (include "gonbad.container" (dict "root" $root "workload" $w "container" .) | fromJson) -}}
+{{- $out = append $out (include "gonbad.container" (dict "root" $root "workload" $w "container" . "host" $host) | fromJson) -}}
 {{- end -}}
 {{- with $out -}}{{- $_ := set $spec $list . -}}{{- end -}}
 {{- end -}}
 {{- with include "gonbad.podVolumes" . | fromJsonArray -}}{{- $_ := set $spec "volumes" . -}}{{- end -}}
 {{- toJson (dict "metadata" $metadata "spec" $spec) -}}
+{{- end -}}
+
+{{- /*
+gonbad.spread: JSON array of topologySpreadConstraints; the short form counts where there is no long one. A selector may
+be written as plain labels. Input: a workload and root.
+*/ -}}
+{{- define "gonbad.spread" -}}
+{{- $out := list -}}
+{{- range .spec.topologySpreadConstraints -}}
+{{- $out = append $out (set (deepCopy .) "labelSelector" (include "gonbad.labelSelector" .labelSelector | fromJson)) -}}
+{{- end -}}
+{{- if and .spec.topologySpreadConstraintsSkew (not $out) -}}
+{{- $own := dict "matchLabels" (include "gonbad.selector" . | fromJson) -}}
+{{- $out = list (dict "maxSkew" .spec.topologySpreadConstraintsSkew "topologyKey" "kubernetes.io/hostname" "whenUnsatisfiable" "ScheduleAnyway" "labelSelector" $own) -}}
+{{- end -}}
+{{- toJson $out -}}
+{{- end -}}
+
+{{- /* gonbad.labelSelector: JSON of a native label selector, for which plain labels may stand. Input: the selector. */ -}}
+{{- define "gonbad.labelSelector" -}}
+{{- if or (hasKey . "matchLabels") (hasKey . "matchExpressions") (empty .) -}}
+{{- toJson . -}}
+{{- else -}}
+{{- toJson (dict "matchLabels" (include "gonbad.strings" . | fromJson)) -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* gonbad.antiAffinity: JSON of an affinity that keeps the workload's own pods apart. Input: a workload and root. */ -}}

@@ -9,7 +9,7 @@ An alert links to grafanaDomain by its annotation dashboard. Input: the root.
 {{- if include "gonbad.enabled" $given -}}
 {{- if $given.rules -}}
 {{- $rules := dict "rules" $given.rules -}}
-{{- if $given.tpl -}}{{- $rules = tpl (toYaml $rules) . | fromYaml -}}{{- end -}}
+{{- if eq (toString $given.tpl) "true" -}}{{- $rules = tpl (toYaml $rules) . | fromYaml -}}{{- end -}}
 {{- $out := list -}}
 {{- range $i, $rule := $rules.rules -}}
 {{- if eq (empty .alert) (empty .record) -}}
@@ -20,7 +20,7 @@ An alert links to grafanaDomain by its annotation dashboard. Input: the root.
 {{- with include "gonbad.strings" .labels | fromJson -}}{{- $_ := set $entry "labels" . -}}{{- end -}}
 {{- $annotations := include "gonbad.strings" .annotations | fromJson -}}
 {{- if and .alert $given.grafanaDomain -}}
-{{- $annotations = merge $annotations (dict "dashboard" (printf "https://%s" $given.grafanaDomain)) -}}
+{{- $annotations = merge $annotations (dict "dashboard" (printf "https://%s" (regexReplaceAll "^[a-z]+://" $given.grafanaDomain ""))) -}}
 {{- end -}}
 {{- with $annotations -}}{{- $_ := set $entry "annotations" . -}}{{- end -}}
 {{- $out = append $out $entry -}}
