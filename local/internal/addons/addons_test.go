@@ -26,7 +26,7 @@ func TestRender(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"Deployment kube-system/coredns", "Service kube-system/kube-dns", "StorageClass /local-path", "IngressClass /edge",
+		"DaemonSet kube-system/coredns", "Service kube-system/kube-dns", "StorageClass /local-path", "IngressClass /edge",
 		"Namespace /peyk-local", "Service peyk-local/git", "EndpointSlice peyk-local/git", "EndpointSlice peyk-local/registry", "EndpointSlice peyk-local/edge",
 		"Service peyk-local/s3", "EndpointSlice peyk-local/s3",
 	} {

@@ -77,6 +77,8 @@ func kubeletConfiguration(c Config) kubeletv1.KubeletConfiguration {
 			"imagefs.available": "1%",
 		},
 		NodeStatusUpdateFrequency: metav1.Duration{Duration: 5 * time.Second},
+		// A quarter of it, five seconds, is how often a node says that it lives.
+		NodeLeaseDurationSeconds: 20,
 		// Small clusters of one user: what kubectl shows should be what is.
 		SyncFrequency: metav1.Duration{Duration: 10 * time.Second},
 	}

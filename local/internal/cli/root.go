@@ -73,6 +73,7 @@ func New() *cobra.Command {
 		newCmdKubeconfig(&t),
 		newCmdLogs(&t),
 		newCmdLoad(&t),
+		newCmdPower(&t),
 		newCmdVersion(),
 		newCmdSupervise(),
 		newCmdNode(),

@@ -55,6 +55,7 @@ func newCmdUp(t *target) *cobra.Command {
 	f.IntVar(&spec.Nodes, "nodes", 1, "number of nodes")
 	f.BoolVar(&spec.ControlPlaneOnly, "control-plane-only", false, "no nodes and no services beside: needs no root")
 	f.BoolVar(&spec.WithoutS3, "without-s3", false, "no object store beside the cluster (it takes about 30 MiB)")
+	f.DurationVar(&spec.NodeGrace, "node-grace", 20*time.Second, "silence after which a node counts as lost")
 	f.IntVar(&spec.Ports.API, "api-port", 0, "port of the API server on 127.0.0.1 (0: a free one)")
 	f.IntVar(&spec.Ports.Registry, "registry-port", 0, "port of the image registry (0: 5000 or a free one)")
 	f.IntVar(&spec.Ports.Git, "git-port", 0, "port of the Git server (0: 3000 or a free one)")

@@ -83,3 +83,9 @@ func (d Dir) Volumes() string { return d.join("volumes") }
 
 // Node is the directory of one node.
 func (d Dir) Node(name string) string { return d.join("nodes", name) }
+
+// Off is the directory of the files of OffFile.
+func (d Dir) Off() string { return d.join("off") }
+
+// OffFile says, by being there, that a node is switched off: it is not started again.
+func (d Dir) OffFile(node string) string { return d.join("off", node) }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 )
 
 // KubernetesVersion is the release of Kubernetes that the cluster runs.
@@ -26,7 +27,9 @@ type Spec struct {
 	Nodes            int    `json:"nodes"`
 	ControlPlaneOnly bool   `json:"controlPlaneOnly"`
 	WithoutS3        bool   `json:"withoutS3,omitempty"`
-	Ports            Ports  `json:"ports"`
+	// NodeGrace is the silence after which a node counts as lost.
+	NodeGrace time.Duration `json:"nodeGrace,omitempty"`
+	Ports     Ports         `json:"ports"`
 }
 
 // ServesS3 reports whether an object store belongs to the cluster.
@@ -53,8 +56,14 @@ func (s Spec) Validate() error {
 	if !s.ControlPlaneOnly && (s.Nodes < 1 || s.Nodes > MaxNodes) {
 		return fmt.Errorf("--nodes %d: want 1 to %d, or --control-plane-only for none", s.Nodes, MaxNodes)
 	}
+	if s.NodeGrace != 0 && s.NodeGrace < minNodeGrace {
+		return fmt.Errorf("--node-grace %s: want at least %s, for nodes report every five seconds", s.NodeGrace, minNodeGrace)
+	}
 	return nil
 }
+
+// minNodeGrace leaves room for one report that is late.
+const minNodeGrace = 8 * time.Second
 
 // SameShape reports whether two wishes can be served by the same running cluster: ports may differ.
 func (s Spec) SameShape(o Spec) bool {

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/peyk/peyk/local/internal/cluster"
 )
@@ -50,9 +51,13 @@ func apiServerArgs(dir cluster.Dir, spec cluster.Spec) []string {
 	return append(args, "--bind-address=0.0.0.0", "--advertise-address="+cluster.HubIP, "--secure-port="+strconv.Itoa(cluster.HubAPIPort))
 }
 
-func controllerManagerArgs(dir cluster.Dir) []string {
+func controllerManagerArgs(dir cluster.Dir, spec cluster.Spec) []string {
 	config := kubeconfig(dir, "controller-manager")
 	pki := func(file string) string { return filepath.Join(dir.PKI(), file) }
+	grace := spec.NodeGrace
+	if grace == 0 {
+		grace = 20 * time.Second
+	}
 	return []string{
 		"--kubeconfig=" + config,
 		"--authentication-kubeconfig=" + config,
@@ -69,7 +74,8 @@ func controllerManagerArgs(dir cluster.Dir) []string {
 		"--cluster-signing-key-file=" + pki("ca.key"),
 		// Volumes that are deleted, and nodes that are lost, are noticed in seconds.
 		"--pvclaimbinder-sync-period=5s",
-		"--node-monitor-grace-period=20s",
+		"--node-monitor-grace-period=" + grace.String(),
+		"--node-monitor-period=2s",
 	}
 }
 

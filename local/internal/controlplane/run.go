@@ -58,7 +58,7 @@ func Run(ctx context.Context, dir cluster.Dir) error {
 	slog.InfoContext(ctx, "API server is ready")
 	// A fast start comes first, little memory afterwards.
 	debug.SetGCPercent(steadyGC)
-	start("controller manager", func(ctx context.Context) error { return runControllerManager(ctx, controllerManagerArgs(dir)) })
+	start("controller manager", func(ctx context.Context) error { return runControllerManager(ctx, controllerManagerArgs(dir, spec)) })
 	start("scheduler", func(ctx context.Context) error { return runScheduler(ctx, schedulerArgs(dir)) })
 	select {
 	case err := <-failed:

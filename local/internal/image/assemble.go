@@ -81,6 +81,12 @@ func (l *loader) build(ctx context.Context, r *Recipe, apt *apt, archives []arch
 	if err := t.addRecipe(r); err != nil {
 		return nil, err
 	}
+	for _, p := range r.Programs {
+		l.say("building %s of %s", p.Path, r.reference())
+		if err := l.addProgram(ctx, t, r.dir, p); err != nil {
+			return nil, err
+		}
+	}
 	if err := t.finish(); err != nil {
 		return nil, err
 	}

@@ -74,6 +74,9 @@ func cacheKey(r *Recipe, archives []archive) (string, error) {
 	for _, one := range archives {
 		fmt.Fprintln(digest, one.name, one.sum)
 	}
+	if err := r.modulesKey(digest); err != nil {
+		return "", err
+	}
 	return hex.EncodeToString(digest.Sum(nil)), nil
 }
 

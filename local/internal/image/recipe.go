@@ -33,6 +33,8 @@ type Recipe struct {
 	Directories []Directory `json:"directories,omitempty"`
 	// Files are copied from the recipe's folder; they replace files of packages.
 	Files []File `json:"files,omitempty"`
+	// Programs are built from the Go module in the recipe's folder, whose go.mod and go.sum pin them.
+	Programs []Program `json:"programs,omitempty"`
 	// Links are symbolic links.
 	Links []Link `json:"links,omitempty"`
 	// Users are written to /etc/passwd and /etc/group after root and nobody, each with a group of its own name.
@@ -70,6 +72,12 @@ type File struct {
 	GID    int    `json:"gid,omitempty"`
 }
 
+// Program is a Go program of the image, linked statically.
+type Program struct {
+	Path    string `json:"path"`
+	Package string `json:"package"`
+}
+
 // Link is a symbolic link of the image.
 type Link struct {
 	Path   string `json:"path"`
@@ -102,6 +110,7 @@ func (m Mode) bits(otherwise int64) (int64, error) {
 var (
 	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 	accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
+	importPath  = regexp.MustCompile(`^[A-Za-z0-9.][A-Za-z0-9._~/-]*$`)
 	portName    = regexp.MustCompile(`^[0-9]{1,5}(/(tcp|udp|sctp))?$`)
 )
 
@@ -177,6 +186,17 @@ func (r *Recipe) checkPaths() error {
 		}
 		if !isFile(filepath.Join(r.dir, f.Source)) {
 			return fmt.Errorf("files[%d]: source %q is not a file in the recipe's folder", i, f.Source)
+		}
+	}
+	for i, p := range r.Programs {
+		if err := checkEntry(p.Path, ""); err != nil {
+			return fmt.Errorf("programs[%d]: %w", i, err)
+		}
+		if !importPath.MatchString(p.Package) {
+			return fmt.Errorf("programs[%d]: package %q is not an import path", i, p.Package)
+		}
+		if !isFile(filepath.Join(r.dir, moduleFile)) {
+			return fmt.Errorf("programs[%d]: the recipe's folder has no %s, which pins the package's version", i, moduleFile)
 		}
 	}
 	for _, volume := range append([]string{r.Workdir}, r.Volumes...) {

@@ -38,6 +38,8 @@ func TestBrokenRecipes(t *testing.T) {
 		{"dirty path", good + "directories: [{path: /x/../y}]\n", `directories[0]: path "/x/../y"`},
 		{"source outside", good + "files: [{path: /x, source: ../x}]\n", `files[0]: source "../x"`},
 		{"source missing", good + "files: [{path: /x, source: none}]\n", `files[0]: source "none" is not a file`},
+		{"no module", good + "programs: [{path: /x, package: example.org/x}]\n", "programs[0]: the recipe's folder has no go.mod"},
+		{"option as package", good + "programs: [{path: /x, package: -toolexec=x}]\n", `programs[0]: package "-toolexec=x" is not an import path`},
 		{"empty link", good + "links: [{path: /x}]\n", "links[0]: target is empty"},
 		{"root user", good + "users: [{name: root, uid: 1, gid: 1, home: /}]\n", `users[0]: name "root"`},
 		{"uid 0", good + "users: [{name: x, uid: 0, gid: 1, home: /}]\n", "users[0]: uid and gid of x"},
@@ -54,8 +56,12 @@ func TestBrokenRecipes(t *testing.T) {
 }
 
 func TestRecipesOfTheRepositoryAreSound(t *testing.T) {
-	for _, dir := range []string{postgresRecipe, redisRecipe} {
-		if _, err := readRecipe(dir); err != nil {
+	files, err := filepath.Glob("../../../images/*/" + recipeFile)
+	if err != nil || len(files) < 7 {
+		t.Fatalf("there are %d recipes: %v", len(files), err)
+	}
+	for _, file := range files {
+		if _, err := readRecipe(filepath.Dir(file)); err != nil {
 			t.Error(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -35,6 +36,9 @@ func (s *supervisor) keepNode(ctx context.Context, n cluster.Node, programs node
 		return err
 	}
 	for {
+		if err := s.awaitPower(ctx, n); err != nil {
+			return nil
+		}
 		// A kubelet that finds the control groups of dead containers waits for each of them.
 		if err := errors.Join(cgroup.Remove(root), cgroup.Make(root)); err != nil {
 			return err
@@ -57,6 +61,14 @@ func (s *supervisor) keepNode(ctx context.Context, n cluster.Node, programs node
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// awaitPower returns when the node is not switched off, or with an error when ctx ends.
+func (s *supervisor) awaitPower(ctx context.Context, n cluster.Node) error {
+	return poll(ctx, func() (bool, error) {
+		_, err := os.Stat(s.dir.OffFile(n.Name))
+		return errors.Is(err, fs.ErrNotExist), nil
+	})
 }
 
 func (s *supervisor) startNode(n cluster.Node) (*process.Child, error) {

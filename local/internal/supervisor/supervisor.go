@@ -98,8 +98,11 @@ func (s *supervisor) run(ctx context.Context) error {
 	return s.group.Wait()
 }
 
-// clear ends what a killed supervisor may have left running.
+// clear ends what a killed supervisor may have left running. A cluster starts with every node switched on.
 func (s *supervisor) clear() error {
+	if err := os.RemoveAll(s.dir.Off()); err != nil {
+		return fmt.Errorf("switching the nodes on: %w", err)
+	}
 	if err := process.KillAll(s.dir); err != nil {
 		return err
 	}
