@@ -45,6 +45,11 @@ func TestRestart(t *testing.T) {
 		{"postgres size", "postgres", "StatefulSet/app-postgres", postgres, "envs", "persistence: {size: 2Gi}\nenvs", false},
 		{"redis password", "redis", "StatefulSet/app-redis", redis, "one", "two", true},
 		{"redis file", "redis", "StatefulSet/app-redis", redis, "password", "configs: {redis.conf: appendonly yes}\npassword", true},
+		{"redis-ha password", "redis-ha", "StatefulSet/app-redis-ha-server", "redisPassword: one", "one", "two", true},
+		{"redis-ha proxies' password", "redis-ha", "Deployment/app-redis-ha-haproxy", "redisPassword: one", "one", "two", true},
+		{"redis-ha setting", "redis-ha", "StatefulSet/app-redis-ha-server", "{}", "{}", "redis: {config: {hz: 20}}", true},
+		{"redis-ha setting, proxies", "redis-ha", "Deployment/app-redis-ha-haproxy", "{}", "{}", "redis: {config: {hz: 20}}", false},
+		{"redis-ha generated password", "redis-ha", "StatefulSet/app-redis-ha-server", "", "", "", false},
 		{"redis generated password", "redis", "StatefulSet/app-redis", "", "", "", false},
 		{"postgres generated password", "postgres", "StatefulSet/app-postgres", "", "", "", false},
 	} {
@@ -100,8 +105,8 @@ func TestLabels(t *testing.T) {
 				t.Errorf("%s: %s has the chart label %q", chart, id, object.GetLabels()["helm.sh/chart"])
 			}
 			selector, found, _ := unstructured.NestedStringMap(object.Object, "spec", "selector", "matchLabels")
-			pod, _, _ := unstructured.NestedStringMap(object.Object, "spec", "template", "metadata", "labels")
-			if !found {
+			pod, hasPods, _ := unstructured.NestedStringMap(object.Object, "spec", "template", "metadata", "labels")
+			if !found || !hasPods {
 				continue
 			}
 			both := maps.Clone(pod)
@@ -191,8 +196,12 @@ func secretData(t *testing.T, r release) map[string]string {
 func TestNoSecretOutside(t *testing.T) {
 	const mark = "tr1cky-s3cret"
 	for chart, values := range map[string]string{
-		"postgres":   "envs: {POSTGRES_PASSWORD: " + mark + ", POSTGRES_USER: me}",
-		"redis":      "password: " + mark,
+		"postgres": "envs: {POSTGRES_PASSWORD: " + mark + ", POSTGRES_USER: me}",
+		"redis":    "password: " + mark,
+		"redis-ha": "redisPassword: " + mark,
+		"postgresql-ha": "superuserPassword: " + mark + "\ndatabases: [{database: a, username: me, password: " + mark + "}]\n" +
+			"backup: {enabled: true, s3: {bucket: b, accessKey: " + mark + ", secretKey: " + mark + "}}\n" +
+			"tls: {enabled: true, ca.crt: x, tls.crt: x, tls.key: " + mark + "}",
 		"simplepack": strings.Replace(oneApp, "KEY: one", "KEY: "+mark, 1),
 	} {
 		text, err := release{chart: chart, name: "app", values: parse(t, values)}.text()
@@ -209,6 +218,7 @@ func TestNoSecretOutside(t *testing.T) {
 func TestVersions(t *testing.T) {
 	for chart, constraint := range map[string]string{
 		"simplepack": ">=0.3.1, <0.4", "postgres": ">=0.6.1, <0.7", "redis": ">=0.3.2, <0.4", "genpack": ">=0.1.97, <0.2",
+		"postgresql-ha": ">=0.6.17, <0.7", "redis-ha": "=4.15.2",
 	} {
 		loaded, err := loader.LoadDir(chart)
 		if err != nil {

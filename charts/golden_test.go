@@ -14,13 +14,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var charts = []string{"genpack", "simplepack", "postgres", "redis"}
+var charts = []string{"genpack", "simplepack", "postgres", "redis", "redis-ha", "postgresql-ha", "cloudnative-pg"}
 
 // customKinds belong to definitions that Kubernetes itself does not have.
 var customKinds = map[string]bool{
 	"monitoring.coreos.com/v1, Kind=ServiceMonitor": true,
 	"monitoring.coreos.com/v1, Kind=PrometheusRule": true,
 	"cert-manager.io/v1, Kind=Certificate":          true,
+	"postgresql.cnpg.io/v1, Kind=Cluster":           true,
+	"postgresql.cnpg.io/v1, Kind=Database":          true,
+	"postgresql.cnpg.io/v1, Kind=ScheduledBackup":   true,
 	"example.com/v1, Kind=Gadget":                   true,
 }
 

@@ -48,17 +48,7 @@ func (l liveObjects) GetClientFor(apiVersion, kind string) (dynamic.Namespaceabl
 
 // text renders the release as one stream of YAML documents, ordered by template.
 func (r release) text() (string, error) {
-	chart, err := loader.LoadDir(r.chart)
-	if err != nil {
-		return "", fmt.Errorf("loading %s: %w", r.chart, err)
-	}
-	options := common.ReleaseOptions{Name: r.name, Namespace: namespace, IsInstall: true, Revision: 1}
-	values, err := util.ToRenderValues(chart, r.values, options, common.DefaultCapabilities)
-	if err != nil {
-		return "", err
-	}
-	client := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), r.live...)
-	files, err := engine.RenderWithClientProvider(chart, values, liveObjects{client})
+	files, err := r.files()
 	if err != nil {
 		return "", err
 	}
@@ -71,6 +61,21 @@ func (r release) text() (string, error) {
 		out.WriteString("---\n" + strings.TrimPrefix(body, "---\n") + "\n")
 	}
 	return out.String(), nil
+}
+
+// files renders the release into what every template makes.
+func (r release) files() (map[string]string, error) {
+	chart, err := loader.LoadDir(r.chart)
+	if err != nil {
+		return nil, fmt.Errorf("loading %s: %w", r.chart, err)
+	}
+	options := common.ReleaseOptions{Name: r.name, Namespace: namespace, IsInstall: true, Revision: 1}
+	values, err := util.ToRenderValues(chart, r.values, options, common.DefaultCapabilities)
+	if err != nil {
+		return nil, err
+	}
+	client := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), r.live...)
+	return engine.RenderWithClientProvider(chart, values, liveObjects{client})
 }
 
 // objects renders the release into objects by "Kind/name".
@@ -106,7 +111,7 @@ func documents(text string) []string {
 }
 
 // parse reads values from YAML, in the form in which they come out of a Pack.
-func parse(t *testing.T, text string) map[string]any {
+func parse(t testing.TB, text string) map[string]any {
 	t.Helper()
 	values := map[string]any{}
 	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
@@ -115,7 +120,7 @@ func parse(t *testing.T, text string) map[string]any {
 	return values
 }
 
-func read(t *testing.T, path string) string {
+func read(t testing.TB, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -40,6 +40,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- toJson $out -}}
 {{- end -}}
 
+{{- /* postgres.database: name of the database that the image makes. */ -}}
+{{- define "postgres.database" -}}
+{{- $envs := include "postgres.envs" . | fromJson -}}
+{{- if and .Values.metrics.enabled (or $envs.POSTGRES_USER_FILE $envs.POSTGRES_DB_FILE $envs.POSTGRES_PASSWORD_FILE) -}}
+{{- fail "metrics.enabled: the exporter cannot read user, database and password from files of the server's image; give POSTGRES_USER, POSTGRES_DB and POSTGRES_PASSWORD in envs" -}}
+{{- end -}}
+{{- $envs.POSTGRES_DB | default $envs.POSTGRES_USER | default "postgres" -}}
+{{- end -}}
+
 {{- /*
 postgres.envNames: JSON array of the variables that the container gets from the Secret. POSTGRES_PASSWORD is among them
 unless the image reads it from a file.
@@ -51,9 +60,9 @@ unless the image reads it from a file.
 {{- uniq $names | sortAlpha | toJson -}}
 {{- end -}}
 
-{{- /* postgres.resources: YAML of the resources; a request that is left out equals its limit. */ -}}
+{{- /* postgres.resources: YAML of the resources given as context; a request that is left out equals its limit. */ -}}
 {{- define "postgres.resources" -}}
-{{- $given := .Values.resources | default dict -}}
+{{- $given := . | default dict -}}
 {{- $limits := dict -}}
 {{- range $name, $value := $given.limits -}}{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $limits $name (include "postgres.scalar" $value) -}}{{- end -}}{{- end -}}
 {{- $requests := dict -}}

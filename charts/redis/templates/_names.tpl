@@ -51,9 +51,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $given -}}
 {{- end -}}
 
-{{- /* redis.resources: YAML of the resources; a request that is left out equals its limit. */ -}}
+{{- /* redis.resources: YAML of the resources given as context; a request that is left out equals its limit. */ -}}
 {{- define "redis.resources" -}}
-{{- $given := .Values.resources | default dict -}}
+{{- $given := . | default dict -}}
 {{- $limits := dict -}}
 {{- range $name, $value := $given.limits -}}{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $limits $name (include "redis.scalar" $value) -}}{{- end -}}{{- end -}}
 {{- $requests := dict -}}
