@@ -15,7 +15,9 @@ IDLE      ?= 1m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # What the local cluster needs, what the images are assembled with, and what the tests run against.
 PACKAGES := ca-certificates conntrack containernetworking-plugins curl git iproute2 kmod mount nftables procps runc util-linux
-TEST_PACKAGES := postgresql-15 redis-server
+TEST_PACKAGES := ansible-core postgresql-15 redis-server rsync
+# npm comes with some distributions of Node.js, and is a package of its own in Debian's.
+TEST_PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-faults down build tools deps test-deps unit e2e bench generate verify lint
@@ -31,8 +33,8 @@ down: ## remove everything that `make demo` made
 
 test: deps test-deps build tools verify unit e2e ## run every test, end-to-end included (root, Debian 12)
 
-test-faults: deps test-deps build tools ## run the fault tests at full length: kills, crashes, 5 000 objects, 20 000 files
-	PEYK_FAULTS=full go test -count=1 -timeout 80m -v ./test/faults ./internal/git
+test-faults: deps test-deps build tools ## run the fault tests at full length: kills, crashes, 5 000 objects, 20 000 files, 20 000 webhook calls
+	PEYK_FAULTS=full go test -count=1 -timeout 80m -v ./test/faults ./test/webhook ./internal/git
 
 build: ## build peyk, peyk-local and its programs into bin/
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/peyk ./cmd/peyk
@@ -53,12 +55,13 @@ test-deps: ## install the Debian packages that the tests need besides
 	@$(call install,$(TEST_PACKAGES))
 
 unit: ## run the tests of the three modules (root: those of peyk-local start nodes)
-	go test -count=1 $$(go list ./... | grep -v /test/e2e)
+	go test -count=1 $$(go list ./... | grep -v -e /test/e2e -e /test/packs/ha)
 	cd samples/ping && go test -count=1 ./...
 	cd local && GOFLAGS=$(LOCAL_GOFLAGS) go test -count=1 -timeout 20m ./...
 
 e2e: ## run the demo and the tests on it, and check that nothing is left behind
 	go test -count=1 -timeout 25m ./test/e2e
+	go test -count=1 -timeout 25m ./test/packs/ha
 
 bench: build ## measure Peyk next to a bare client: N=100 (or N=100,1000) SCENARIOS=a,b,c,d,e,f,g,h IDLE=1m BENCHFLAGS=
 	go run ./test/bench --n "$(N)" --scenarios "$(SCENARIOS)" --idle "$(IDLE)" $(BENCHFLAGS)

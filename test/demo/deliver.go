@@ -74,8 +74,7 @@ func (d *demo) isReady(ctx context.Context, kind, namespace, name string) error 
 	return nil
 }
 
-// sync is what tells Peyk to follow the repository deploy. The tag of the sample application is CI's to change: the
-// webhook owns that one field, Git owns the rest.
+// sync is what tells Peyk to follow the repository deploy.
 const sync = `apiVersion: v1
 kind: Secret
 metadata: {name: deploy-git, namespace: peyk-system}
@@ -103,9 +102,6 @@ spec:
   path: ./packs
   interval: 10m
   prune: true
-  ignore:
-  - paths: [/spec/vars/DOCKER_TAG]
-    target: {kind: Pack, name: sample-app}
 ---
 apiVersion: notification.toolkit.fluxcd.io/v1
 kind: Receiver
@@ -123,7 +119,7 @@ func (d *demo) connect(ctx context.Context) error {
 	var token struct {
 		Token string `json:"token"`
 	}
-	if err := d.forge(ctx, http.MethodPost, "deploy/tokens", map[string]string{"name": "peyk", "scope": "read"}, &token); err != nil {
+	if err := d.forge(ctx, http.MethodPost, "deploy/tokens", map[string]string{"name": "peyk", "scope": "write"}, &token); err != nil {
 		return err
 	}
 	manifests := fmt.Sprintf(sync, token.Token, d.hookToken, d.cluster.Inside.Git+"/deploy.git")
@@ -220,6 +216,23 @@ func (d *demo) buildSecond(ctx context.Context) error {
 	return d.build(ctx, tag)
 }
 
+// showCommit shows the commit that the webhook made of the new tag.
+func (d *demo) showCommit(ctx context.Context) error {
+	dir := filepath.Join(d.work, "deploy")
+	if _, err := d.command(ctx, dir, nil, "git", "pull", "--quiet", "--ff-only", "origin", "main"); err != nil {
+		return err
+	}
+	out, err := d.command(ctx, dir, nil, "git", "show", "--format=%an: %s", "--unified=0", "HEAD", "--", "packs")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(out, "+    DOCKER_TAG: '"+d.secondTag+"'") {
+		return fmt.Errorf("the last commit does not set the tag %s: %s", d.secondTag, out)
+	}
+	fmt.Println("   " + strings.ReplaceAll(strings.TrimSpace(out), "\n", "\n   "))
+	return nil
+}
+
 // deployByWebhook does what the deploy job of a pipeline does: one POST with the new tag.
 func (d *demo) deployByWebhook(ctx context.Context) error {
 	out, err := d.command(ctx, d.root, nil, "peyk", "pack", "token", "sample-app", "-n", "base", "--url", d.edge("peyk.localhost"), "-o", "json")
@@ -252,6 +265,9 @@ func (d *demo) deployByWebhook(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("   %+v\n   %s from the POST to the new version's first answer\n", first, seconds(time.Since(start)))
+	if err := d.showCommit(ctx); err != nil {
+		return err
+	}
 	return d.show(ctx, "kubectl", "rollout", "status", "deployment/sample-app-main", "-n", "base")
 }
 

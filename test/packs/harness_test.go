@@ -32,6 +32,7 @@ import (
 	"github.com/peyk/peyk/internal/apply"
 	"github.com/peyk/peyk/internal/controller/pack"
 	"github.com/peyk/peyk/internal/controller/packrepository"
+	"github.com/peyk/peyk/internal/git"
 	"github.com/peyk/peyk/internal/kube"
 	"github.com/peyk/peyk/internal/render/helm"
 	"github.com/peyk/peyk/internal/testkit"
@@ -121,6 +122,9 @@ func start(t *testing.T) *operator {
 	check(t, err)
 	store, err := helm.NewStore(filepath.Join(t.TempDir(), "charts"), builtin)
 	check(t, err)
+	mirrors, err := git.NewMirrors(filepath.Join(t.TempDir(), "git"), git.DefaultLimits())
+	check(t, err)
+	store.UseGit(mirrors)
 	catalog := helm.NewCatalog(store)
 	events := mgr.GetEventRecorder("peyk")
 	check(t, packrepository.Setup(mgr, packrepository.Deps{Catalog: catalog, Events: events, Namespace: "default", Concurrent: 2}))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"helm.sh/helm/v4/pkg/release/common"
 	release "helm.sh/helm/v4/pkg/release/v1"
@@ -176,8 +177,8 @@ func TestNothingToDo(t *testing.T) {
 	f.follow(t, ns)
 	obj := until(t, create(t, ns, notePack), "ready", func(p *packv1.Pack) bool { return strings.HasPrefix(readyMessage(p), "True") })
 	counted.take()
-	edit(t, obj, func(p *packv1.Pack) { p.Annotations = map[string]string{"reconcile.fluxcd.io/requestedAt": "again"} })
-	until(t, obj, "the request is handled", func(p *packv1.Pack) bool { return p.Status.LastHandledReconcileAt == "again" })
+	edit(t, obj, func(p *packv1.Pack) { p.Spec.Timeout = duration(time.Minute) })
+	until(t, obj, "the change is seen", func(p *packv1.Pack) bool { return p.Status.ObservedGeneration == p.Generation })
 	var packs []string
 	for _, call := range counted.take() {
 		if strings.Contains(call, "/packs/") || strings.Contains(call, "secrets") || strings.Contains(call, "configmaps") {

@@ -59,6 +59,13 @@ func (f *forge) offer(t *testing.T, name, version string, templates map[string]s
 	f.charts[name+"-"+version] = buffer.Bytes()
 }
 
+// withdraw takes a version of a chart away.
+func (f *forge) withdraw(name, version string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.charts, name+"-"+version)
+}
+
 func (f *forge) setDown(down bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

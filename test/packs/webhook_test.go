@@ -26,7 +26,7 @@ func duration(d time.Duration) *metav1.Duration { return &metav1.Duration{Durati
 func serveWebhook(t *testing.T, o *operator) string {
 	t.Helper()
 	mux := http.NewServeMux()
-	handler := hooks.PackVars(o.mgr.GetClient(), o.mgr.GetAPIReader(), slog.New(slog.DiscardHandler))
+	handler := hooks.NewPackVars(hooks.PackVarsDeps{Client: o.mgr.GetClient(), Fresh: o.mgr.GetAPIReader(), Log: slog.New(slog.DiscardHandler)})
 	mux.Handle("/api/core/packs/{uid}/vars", handler)
 	mux.Handle("/api/core/packs/{uid}/vars/{$}", handler)
 	server := httptest.NewServer(mux)
