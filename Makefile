@@ -33,8 +33,9 @@ down: ## remove everything that `make demo` made
 
 test: deps test-deps build tools verify unit e2e ## run every test, end-to-end included (root, Debian 12)
 
-test-faults: deps test-deps build tools ## run the fault tests at full length: kills, crashes, 5 000 objects, 20 000 files, 20 000 webhook calls
+test-faults: deps test-deps build tools ## run the fault tests at full length: kills, crashes, 5 000 objects, 20 000 files, 20 000 webhook calls, lost nodes
 	PEYK_FAULTS=full go test -count=1 -timeout 80m -v ./test/faults ./test/webhook ./internal/git
+	go test -count=1 -timeout 40m -v ./test/packs/ha
 
 build: ## build peyk, peyk-local and its programs into bin/
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/peyk ./cmd/peyk
@@ -61,7 +62,6 @@ unit: ## run the tests of the three modules (root: those of peyk-local start nod
 
 e2e: ## run the demo and the tests on it, and check that nothing is left behind
 	go test -count=1 -timeout 25m ./test/e2e
-	go test -count=1 -timeout 25m ./test/packs/ha
 
 bench: build ## measure Peyk next to a bare client: N=100 (or N=100,1000) SCENARIOS=a,b,c,d,e,f,g,h IDLE=1m BENCHFLAGS=
 	go run ./test/bench --n "$(N)" --scenarios "$(SCENARIOS)" --idle "$(IDLE)" $(BENCHFLAGS)
