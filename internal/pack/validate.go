@@ -16,8 +16,9 @@ import (
 	"github.com/peyk/peyk/internal/vault"
 )
 
-// ErrNotYet is found in errors about what may still become right without a change of the Pack: a var, a vault key or a
-// repository that is made later.
+// ErrNotYet is found in errors that do not keep a Pack from being written down: about what may still become right without a
+// change of it, as a var, a vault key or a repository that is made later, and about encrypted texts that are damaged, as they
+// are where documents show them.
 var ErrNotYet = errors.New("not yet")
 
 // notYet is an error that ErrNotYet is found in.
@@ -62,8 +63,7 @@ func Validate(ctx context.Context, obj *packv1.Pack, levels Levels, charts Chart
 	v.add(ValidateVars(obj.Spec.Vars)...)
 	if !v.opens {
 		levels.Open = func(text string) (string, error) {
-			_, err := vault.Parse(text)
-			return "", err
+			return "", intact(text)
 		}
 	}
 	v.open = levels.Open
@@ -101,7 +101,7 @@ func ValidateVars(vars map[string]apiextensionsv1.JSON) []error {
 			errs = append(errs, fmt.Errorf("spec.vars.%s: %w", name, err))
 		}
 		if text, ok := value.(string); ok && IsEncrypted(text) {
-			if _, err := vault.Parse(text); err != nil {
+			if err := intact(text); err != nil {
 				errs = append(errs, fmt.Errorf("spec.vars.%s: %w", name, err))
 			}
 		}
@@ -214,7 +214,7 @@ func (v *validation) text(text, path string) any {
 	if err != nil || !IsEncrypted(expanded.text) {
 		return expanded.value
 	}
-	if _, err := vault.Parse(expanded.text); err != nil {
+	if err := intact(expanded.text); err != nil {
 		v.add(fmt.Errorf("%s: %w", path, err))
 		return nil
 	}
@@ -223,6 +223,14 @@ func (v *validation) text(text, path string) any {
 		v.add(NotYet(fmt.Errorf("%s: %w", path, err)))
 	}
 	return opened
+}
+
+// intact says what is wrong with the form of an encrypted text.
+func intact(text string) error {
+	if _, err := vault.Parse(text); err != nil {
+		return NotYet(err)
+	}
+	return nil
 }
 
 // Sentence joins errors for people.

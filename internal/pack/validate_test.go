@@ -43,7 +43,7 @@ func TestValidate(t *testing.T) {
 		"cycle":              {`"N":2`, `"N":"{{ vars.O }}","O":"{{ vars.N }}"`, []string{"N -> O -> N"}},
 		"schema":             {`"N":2`, `"N":"two"`, []string{"spec.values.replicas: must be a number"}},
 		"repository":         {`"name":"r"`, `"name":"later"`, []string{"?spec.chart.repository: later"}},
-		"damaged vault text": {`"replicas":`, `"secret":"$KUBIT_VAULT;1.2;AES256;x\nzz","replicas":`, []string{"spec.values.secret: "}},
+		"damaged vault text": {`"replicas":`, `"secret":"$KUBIT_VAULT;1.2;AES256;x\nzz","replicas":`, []string{"?spec.values.secret: "}},
 		"no-break space":     {`"replicas":`, "\"\u00a0replicas\":1,\"replicas\":", []string{"spec.values: the key"}},
 		"values":             {`{"replicas":"{{ vars.N }}"}`, `[1]`, []string{"spec.values: must be a map"}},
 	} {

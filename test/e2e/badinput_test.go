@@ -112,6 +112,7 @@ func TestBadPacks(t *testing.T) {
 	applyText(t, pack(good))
 	t.Cleanup(func() { kubectlQuietly("delete", "namespace", "badpacks", "--wait=false") })
 	becomesReady(t, "pack", "badpacks", "cache")
+	before := kubectl(t, "get", "pack", "-n", "badpacks", "cache", "-o", "jsonpath={.metadata.generation}")
 	for name, tc := range map[string]struct {
 		spec string
 		want []string
@@ -121,8 +122,32 @@ func TestBadPacks(t *testing.T) {
 		"a value that the schema refuses": {
 			strings.Replace(good, "resources: {", "persistence: {size: [1]}, resources: {", 1), []string{"persistence", "size"},
 		},
-		"an undefined var": {strings.Replace(good, "vars.PASSWORD", "vars.PASSWROD", 1), []string{"PASSWROD", "spec.vars"}},
 		"a circle of vars": {strings.Replace(good, "s3cret-of-the-test", "'{{ vars.PASSWORD }}'", 1), []string{"PASSWORD"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := command(t.Context(), []byte(pack(tc.spec)), "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-")
+			if err == nil {
+				t.Fatal("the Pack was let in")
+			}
+			for _, part := range append(tc.want, "spec.") {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("kubectl apply says %q, want it to name %q", err, part)
+				}
+			}
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("the message shows a secret: %s", err)
+			}
+			if after := kubectl(t, "get", "pack", "-n", "badpacks", "cache", "-o", "jsonpath={.metadata.generation}"); after != before {
+				t.Errorf("generation %s, want %s as before", after, before)
+			}
+		})
+	}
+	for name, tc := range map[string]struct {
+		spec string
+		want []string
+	}{
+		"an undefined var": {strings.Replace(good, "vars.PASSWORD", "vars.PASSWROD", 1), []string{"PASSWROD", "spec.vars"}},
+		"a damaged text":   {strings.Replace(good, "s3cret-of-the-test", "\"$KUBIT_VAULT;1.2;AES256;none\\nzz\"", 1), []string{"PASSWORD", "damaged"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			applyText(t, pack(tc.spec))

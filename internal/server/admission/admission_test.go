@@ -48,7 +48,7 @@ spec: {selector: {matchLabels: {a: b}}, template: {metadata: {labels: {a: b}}, s
 		"values that the schema refuses by vars": {pack("refused", "x", `{chart: {name: simplepack}, vars: {COUNT: many}, `+app("1", ", replicaCount: '{{ vars.COUNT }}'")+`}`), "replicaCount", ""},
 		"a var that refers to itself":            {pack("refused", "x", `{chart: {name: simplepack}, vars: {A: "{{ vars.A }}"}, `+fine+`}`), "refers to itself", ""},
 		"a list as a var":                        {pack("refused", "x", `{chart: {name: simplepack}, vars: {A: [1]}, `+fine+`}`), "spec.vars.A", ""},
-		"a damaged vault text":                   {pack("refused", "x", `{chart: {name: simplepack}, vars: {A: "$KUBIT_VAULT;9"}, `+fine+`}`), "spec.vars.A", ""},
+		"a damaged vault text":                   {pack("refused", "x", `{chart: {name: simplepack}, vars: {A: "$KUBIT_VAULT;9"}, `+fine+`}`), "", "spec.vars.A"},
 		"a name too long for Helm":               {pack("refused", strings.Repeat("x", 54), `{chart: {name: simplepack}, `+fine+`}`), "metadata.name", ""},
 		"a var that may come":                    {pack("refused", "x", `{chart: {name: simplepack}, `+app("{{ vars.TAG }}", "")+`}`), "", "var TAG is not defined"},
 		"a repository that may come":             {pack("refused", "x", `{chart: {name: simplepack, repository: {kind: PackRepository, name: later}}, `+fine+`}`), "", "PackRepository/refused/later"},
