@@ -147,7 +147,7 @@ func TestBadPacks(t *testing.T) {
 		want []string
 	}{
 		"an undefined var": {strings.Replace(good, "vars.PASSWORD", "vars.PASSWROD", 1), []string{"PASSWROD", "spec.vars"}},
-		"a damaged text":   {strings.Replace(good, "s3cret-of-the-test", "\"$KUBIT_VAULT;1.2;AES256;none\\nzz\"", 1), []string{"PASSWORD", "damaged"}},
+		"a damaged text":   {strings.Replace(good, "s3cret-of-the-test", "\"$KUBIT_VAULT;1.2;AES256;none\\nzz\"", 1), []string{"spec.values.password", "damaged"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			applyText(t, pack(tc.spec))
