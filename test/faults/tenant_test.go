@@ -77,6 +77,9 @@ var reaches = []reach{
 	{"Bucket.proxySecretRef", `{interval: 1h, bucketName: x, endpoint: "127.0.0.1:1", provider: generic, proxySecretRef: {name: TREASURE}}`, ""},
 	{"Receiver.secretRef", `{type: generic, secretRef: {name: TREASURE}, resources: [{kind: GitRepository, name: own}]}`, ""},
 	{"PackRepository.secretRef", `{url: "http://127.0.0.1:1/", secretRef: {name: TREASURE}}`, ""},
+	{"PackSync.secretRef", `{url: "https://127.0.0.1:1/x", interval: 1h, secretRef: {name: TREASURE}}`, ""},
+	{"PackSync.signingKeyRef", `{url: OWN, ref: {branch: main}, interval: 1h, signingKeyRef: {name: TREASURE}}`, ""},
+	{"SecretReflector.secretRef", `{secretRef: {name: TREASURE}, targets: {namespaces: [elsewhere]}}`, ""},
 	{"Pack.chart.repository", `{chart: {name: x, version: 1.0.0, repository: {kind: PackRepository, name: TREASURE}}}`, ""},
 }
 
@@ -101,6 +104,10 @@ var elsewhere = map[string]string{
 	"OCIRepository.verify.trustedRootSecretRef":          "keyless verification is not supported",
 	"ExternalArtifact.sourceRef":                         "says where it comes from and is not followed",
 	"ClusterPackRepository.secretRef":                    "is no tenant's",
+	"ClusterPackRepository.verify.secretRef":             "is no tenant's",
+	"PackRepository.verify.secretRef":                    "read as PackRepository.secretRef is, once the repository has answered",
+	"PackSync.serviceAccountName":                        "impersonated in the object's own namespace: the tests of its controller",
+	"PackSync.author":                                    "a person",
 	"Kustomization.ignore.target":                        "a selector of objects that were built",
 	"Kustomization.patches.target":                       "a selector of objects that were built",
 	"Kustomization.images":                               "the name of an image",
@@ -163,6 +170,7 @@ var groups = map[string]schema.GroupVersion{
 	"Receiver": {Group: "notification.toolkit.fluxcd.io", Version: "v1"}, "Provider": {Group: "notification.toolkit.fluxcd.io", Version: "v1beta3"},
 	"Alert": {Group: "notification.toolkit.fluxcd.io", Version: "v1beta3"},
 	"Pack":  {Group: "k8s.kubit.ir", Version: "v1alpha1"}, "PackRepository": {Group: "k8s.kubit.ir", Version: "v1alpha1"},
+	"PackSync": {Group: "peyk.dev", Version: "v1alpha1"}, "SecretReflector": {Group: "k8s.kubit.ir", Version: "v1alpha1"},
 	"RoleBinding": {Group: "rbac.authorization.k8s.io", Version: "v1"},
 	"Secret":      {Version: "v1"}, "ConfigMap": {Version: "v1"}, "ServiceAccount": {Version: "v1"},
 }
