@@ -17,6 +17,7 @@ import (
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	renderv1 "github.com/peyk/peyk/api/render/v1alpha1"
+	rules "github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/writeback/yamlfile"
 )
 
@@ -173,6 +174,9 @@ func readPack(in io.Reader, file, name string) (*packv1.Pack, error) {
 	}
 	if err != nil {
 		return nil, usagef("--packfile: %w", err)
+	}
+	if err := rules.CheckBlanks(text); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
 	documents, err := yamlfile.Parse(text)
 	if err != nil {

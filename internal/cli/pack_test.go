@@ -294,6 +294,10 @@ func reviewing(reply func(*renderv1.PackReview) error) interceptor.Funcs {
 }
 
 func TestPackReviews(t *testing.T) {
+	pasted := filepath.Join(t.TempDir(), "pasted.yaml")
+	if err := os.WriteFile(pasted, []byte("kind: Pack\nmetadata:\n\u00a0\u00a0name: web\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "two.yaml")
 	const two = "kind: ConfigMap\napiVersion: v1\n---\napiVersion: k8s.kubit.ir/v1alpha1\nkind: Pack\nmetadata: {name: web, namespace: shop}\nspec: {chart: {name: simplepack}}\n" +
 		"---\napiVersion: k8s.kubit.ir/v1alpha1\nkind: Pack\nmetadata: {name: api}\nspec: {chart: {name: genpack}}\n"
@@ -321,6 +325,7 @@ func TestPackReviews(t *testing.T) {
 		"which of the two":     {[]string{"template", "-f", file}, nil, nil, cli.ExitUsage, "", "holds 2 Packs"},
 		"neither":              {[]string{"template"}, nil, nil, cli.ExitUsage, "", "--packfile"},
 		"another namespace":    {[]string{"template", "web", "-f", file, "-n", "other"}, nil, nil, cli.ExitUsage, "", "namespace shop"},
+		"pasted from a page":   {[]string{"template", "web", "-f", pasted}, nil, nil, cli.ExitFailed, "", "line 3: indented with no-break spaces"},
 		"no file":              {[]string{"diff", "-f", file + "x"}, nil, nil, cli.ExitUsage, "", "--packfile"},
 		"nothing differs":      {[]string{"diff", "web"}, nil, nil, cli.ExitOK, "base/web", ""},
 		"something differs":    {[]string{"diff", "web"}, []renderv1.PackChange{{Object: "Service/base/web", Action: "drifted", Difference: "\nspec.port\n"}}, nil, cli.ExitFailed, "base/web", "Service/base/web drifted\n\nspec.port"},
