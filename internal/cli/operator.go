@@ -61,6 +61,7 @@ this is what the Deployment runs; outside it works on the cluster of the kubecon
 	flags.IntVar(&o.Concurrent, "concurrent", o.Concurrent, "how many objects of each kind are worked on at the same time")
 	flags.BoolVar(&o.LeaderElect, "leader-elect", false, "work only while holding the lease, for several replicas")
 	flags.DurationVar(&o.RedeployAfter, "redeploy-after", redeploy.Quiet, "how long nothing may have changed of what a workload watches before its pods are rolled")
+	flags.StringVar(&o.SkipMark, "commit-skip-mark", "", "text in the messages of Peyk's commits that keeps a Git server which takes no push options from starting a pipeline, such as '[skip ci]'")
 	addTenancy(flags, &o, &multiTenant, &noRemoteBases)
 	flags.StringVar(&level, "log-level", level, "debug, info, warn or error")
 	flags.StringVar(&format, "log-format", format, "text or json")

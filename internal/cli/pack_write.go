@@ -109,7 +109,7 @@ func (a *App) commitPack(ctx context.Context, cluster *Cluster, say *printer, ob
 	if err != nil || !found {
 		return found, err
 	}
-	writer := writeback.New(mirrors, writeback.Options{Committer: git.Signature{Name: "Peyk", Email: "peyk@localhost"}})
+	writer := writeback.New(mirrors, writeback.Options{Scanner: writeback.NoSecrets{}})
 	result, err := writer.Submit(ctx, writeback.Change{
 		Target: at.Target, Path: at.Path, Edit: setSpec(at.Object, c.spec), Message: cmp.Or(c.packWrite.message, c.message),
 		Author: author(), Sign: at.Sign,

@@ -72,7 +72,7 @@ func newEngines(mgr ctrl.Manager, o Options) (*engines, error) {
 	if e.mirrors, err = git.NewMirrors(filepath.Join(o.DataDir, "git"), git.DefaultLimits()); err != nil {
 		return nil, err
 	}
-	e.writer = writeback.New(e.mirrors, writeback.Options{Log: o.Log, Scanner: writeback.NoSecrets{}})
+	e.writer = writeback.New(e.mirrors, writeback.Options{Log: o.Log, Scanner: writeback.NoSecrets{}, SkipMark: o.SkipMark})
 	e.locator = &writeback.Locator{Reader: mgr.GetClient(), Secrets: mgr.GetAPIReader(), Mirrors: e.mirrors, Policy: o.Tenancy}
 	if err := e.addHelm(o); err != nil {
 		return nil, err

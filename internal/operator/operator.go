@@ -54,6 +54,8 @@ type Options struct {
 	// RedeployAfter is how long nothing may have changed of what a workload watches before its pods are rolled. Zero: the
 	// controller's own.
 	RedeployAfter time.Duration
+	// SkipMark is added to the messages of Peyk's commits, such as "[skip ci]". Empty: nothing is.
+	SkipMark string
 	// SOPSAgeSecret names the Secret, in Namespace, with the age keys for Kustomizations that decrypt and name none.
 	SOPSAgeSecret string
 	Log           *slog.Logger
