@@ -9,11 +9,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/peyk/peyk/internal/kube"
 )
 
 // webhook starts a mutating webhook for the ConfigMaps of a namespace, which replaces the value of key and adds a label.
@@ -109,5 +113,42 @@ func TestRevokedRightsAreNoticed(t *testing.T) {
 	})
 	if r.InSync(owner) {
 		t.Error("want the owner out of sync until a check passes")
+	}
+}
+
+// Rights in a namespace where an owner has nothing are none of its business, in this process and in the next.
+func TestRightsElsewhereCostNothing(t *testing.T) {
+	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "elsewhere"}
+	other := ns + "-other"
+	file := filepath.Join(t.TempDir(), "memory")
+	first, stop := process(t, file)
+	first.applyAs(t, "setup", space(ns))
+	first.applyAs(t, "setup", space(other))
+	request := first.request(t, owner, settings(ns, "a", "1"))
+	request.Client = tenant(t, first, plane.Config, ns, "get, create, patch, update")
+	eventually(t, "the tenant's rights are settled", func() bool {
+		_, err := first.Apply(t.Context(), request)
+		return err == nil && first.InSync(owner)
+	})
+	time.Sleep(5 * (first.settle + first.spread))
+	first.mustApply(t, request)
+	tenant(t, first, plane.Config, other, "get")
+	eventually(t, "the rights elsewhere are seen", func() bool {
+		first.mu.Lock()
+		defer first.mu.Unlock()
+		_, rights := first.epoch.hashes()
+		return rights.namespaces[other] != Hash{}
+	})
+	time.Sleep(5 * (first.settle + first.spread))
+	if !first.InSync(owner) {
+		t.Error("the owner is to be checked once more")
+	}
+	stop()
+	second, _ := process(t, file)
+	request.Client = clientFor(t, second.config, kube.Identity{Namespace: ns, ServiceAccount: "tenant"})
+	before := second.requests.Load()
+	second.mustApply(t, request)
+	if n := second.requests.Load() - before; n > 0 {
+		t.Errorf("%d requests after a restart, want none", n)
 	}
 }

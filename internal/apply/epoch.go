@@ -47,13 +47,17 @@ func (e *Engine) watchEpoch(ctx context.Context) {
 	var watches []func()
 	e.mu.Lock()
 	for _, resource := range admission {
-		store := e.newStore(func() { e.suspect(ctx, func(*owned) bool { return true }) })
+		store := e.newStore(func(map[string]bool) {
+			e.suspect(ctx, func(*owned) bool { return true }, func(*past) bool { return true })
+		})
 		e.epoch.admission = append(e.epoch.admission, store)
 		watches = append(watches, func() { e.watchMeta(ctx, resource, store) })
 	}
 	for _, resource := range rights {
-		store := e.newStore(func() {
-			e.suspect(ctx, func(o *owned) bool { return o.client != nil && o.client.User() != "" })
+		store := e.newStore(func(namespaces map[string]bool) {
+			e.suspect(ctx, func(o *owned) bool {
+				return o.client != nil && o.client.User() != "" && (namespaces[""] || o.isIn(namespaces))
+			}, func(p *past) bool { return p.User != "" && (namespaces[""] || p.isIn(namespaces)) })
 		})
 		e.epoch.rights = append(e.epoch.rights, store)
 		watches = append(watches, func() { e.watchMeta(ctx, resource, store) })
@@ -64,8 +68,18 @@ func (e *Engine) watchEpoch(ctx context.Context) {
 	}
 }
 
-func (e *Engine) newStore(changed func()) *metaStore {
-	return &metaStore{engine: e, changed: changed, known: map[types.UID]string{}}
+func (e *Engine) newStore(changed func(namespaces map[string]bool)) *metaStore {
+	return &metaStore{engine: e, changed: changed, known: map[types.UID]noted{}, touched: map[string]bool{}}
+}
+
+// isIn says whether the owner has an object in one of these namespaces: rights given there are of no use elsewhere.
+func (o *owned) isIn(namespaces map[string]bool) bool {
+	for id := range o.objects {
+		if namespaces[id.Namespace] {
+			return true
+		}
+	}
+	return false
 }
 
 // epoch is the state of everything that changes what an unchanged object becomes. The engine's lock guards it.
@@ -81,26 +95,59 @@ func (p *epoch) isKnown() bool {
 	return len(p.admission) > 0
 }
 
-// hashes return what admission and rights are like.
-func (p *epoch) hashes() (admission, rights Hash) {
-	sum := func(stores []*metaStore) Hash {
-		return hashed(func(b []byte) []byte {
-			for _, s := range stores {
-				for _, uid := range slices.Sorted(maps.Keys(s.known)) {
-					b = append(append(append(b, uid...), s.known[uid]...), ';')
-				}
-				b = append(b, '|')
+// hashes returns what admission and rights are like.
+func (p *epoch) hashes() (admission Hash, r rightsHashes) {
+	r.namespaces = map[string]Hash{}
+	for namespace, h := range hashesOf(p.rights) {
+		r.namespaces[namespace] = h
+	}
+	return hashesOf(p.admission)[""], r
+}
+
+// rightsHashes say what rights are like in the namespaces where there are any of their own, and, under the empty name, in all.
+type rightsHashes struct{ namespaces map[string]Hash }
+
+// of returns what rights are like for somebody who has objects in these namespaces.
+func (r rightsHashes) of(namespaces map[string]bool) Hash {
+	return hashed(func(b []byte) []byte {
+		h := r.namespaces[""]
+		b = append(b, h[:]...)
+		for _, namespace := range slices.Sorted(maps.Keys(namespaces)) {
+			if h, ok := r.namespaces[namespace]; ok && namespace != "" {
+				b = append(append(append(b, namespace...), 0), h[:]...)
+			}
+		}
+		return b
+	})
+}
+
+// hashesOf returns a hash of what is in each namespace.
+func hashesOf(stores []*metaStore) map[string]Hash {
+	texts := map[string][]string{}
+	for i, s := range stores {
+		for uid, n := range s.known {
+			texts[n.namespace] = append(texts[n.namespace], strconv.Itoa(i)+" "+string(uid)+" "+n.edition+";")
+		}
+	}
+	hashes := make(map[string]Hash, len(texts))
+	for namespace, all := range texts {
+		slices.Sort(all)
+		hashes[namespace] = hashed(func(b []byte) []byte {
+			for _, text := range all {
+				b = append(b, text...)
 			}
 			return b
 		})
 	}
-	return sum(p.admission), sum(p.rights)
+	return hashes
 }
 
-// suspect has the owners that pick lets through verified, spread over time, so that nothing else waits for that.
-func (e *Engine) suspect(ctx context.Context, pick func(*owned) bool) {
+// suspect has the owners that pick lets through verified, spread over time, so that nothing else waits for that. What an earlier
+// process knew of owners that were not applied since is forgotten, where pickPast says so.
+func (e *Engine) suspect(ctx context.Context, pick func(*owned) bool, pickPast func(*past) bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	maps.DeleteFunc(e.recalled, func(_ Owner, p past) bool { return pickPast(&p) })
 	for owner, o := range e.owned {
 		if !o.applied || o.verify || o.suspected || !pick(o) {
 			continue
@@ -155,12 +202,16 @@ func (e *Engine) watchMeta(ctx context.Context, resource schema.GroupVersionReso
 // lock.
 type metaStore struct {
 	engine  *Engine
-	changed func() // called some time after objects came, went or changed
+	changed func(namespaces map[string]bool) // called some time after objects came, went or changed in these namespaces
 
-	known map[types.UID]string
-	begun bool
-	timer *time.Timer
+	known   map[types.UID]noted
+	touched map[string]bool // namespaces of which changed is to be told
+	begun   bool
+	timer   *time.Timer
 }
+
+// noted is what is kept of an object. The namespace is empty for one of the whole cluster.
+type noted struct{ namespace, edition string }
 
 // edition changes with what matters in an object: the generation where there is one, since then the status does not
 // count.
@@ -178,9 +229,9 @@ func (s *metaStore) Add(obj any) error { return s.Update(obj) }
 func (s *metaStore) Update(obj any) error {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
-	if m, ok := obj.(*metav1.PartialObjectMetadata); ok && s.known[m.UID] != edition(m) {
-		s.known[m.UID] = edition(m)
-		s.note()
+	if m, ok := obj.(*metav1.PartialObjectMetadata); ok && s.known[m.UID] != note(m) {
+		s.known[m.UID] = note(m)
+		s.note(m.Namespace)
 	}
 	return nil
 }
@@ -191,7 +242,7 @@ func (s *metaStore) Delete(obj any) error {
 	defer s.engine.mu.Unlock()
 	if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
 		delete(s.known, m.UID)
-		s.note()
+		s.note(m.Namespace)
 	}
 	return nil
 }
@@ -200,18 +251,25 @@ func (s *metaStore) Delete(obj any) error {
 func (s *metaStore) Replace(list []any, _ string) error {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
-	known := map[types.UID]string{}
-	same := true
+	known := map[types.UID]noted{}
 	for _, obj := range list {
 		if m, ok := obj.(*metav1.PartialObjectMetadata); ok {
-			known[m.UID] = edition(m)
-			same = same && s.known[m.UID] == known[m.UID]
+			known[m.UID] = note(m)
 		}
 	}
-	same = same && len(known) == len(s.known)
+	was := s.known
 	s.known = known
-	if s.begun && !same {
-		s.note()
+	if s.begun {
+		for uid, n := range known {
+			if was[uid] != n {
+				s.note(n.namespace)
+			}
+		}
+		for uid, n := range was {
+			if _, ok := known[uid]; !ok {
+				s.note(n.namespace)
+			}
+		}
 	}
 	s.begun = true
 	s.engine.notify()
@@ -221,12 +279,24 @@ func (s *metaStore) Replace(list []any, _ string) error {
 // Resync does nothing.
 func (s *metaStore) Resync() error { return nil }
 
+func note(m *metav1.PartialObjectMetadata) noted { return noted{m.Namespace, edition(m)} }
+
 // note calls changed when nothing more has changed for a while. The lock is held.
-func (s *metaStore) note() {
+func (s *metaStore) note(namespace string) {
 	s.engine.dirty = true
+	s.touched[namespace] = true
 	if s.timer == nil {
-		s.timer = time.AfterFunc(s.engine.settle, s.changed)
+		s.timer = time.AfterFunc(s.engine.settle, s.tell)
 		return
 	}
 	s.timer.Reset(s.engine.settle)
+}
+
+// tell calls changed.
+func (s *metaStore) tell() {
+	s.engine.mu.Lock()
+	touched := s.touched
+	s.touched = map[string]bool{}
+	s.engine.mu.Unlock()
+	s.changed(touched)
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -16,15 +17,29 @@ import (
 // requests and nothing else.
 type memory struct {
 	Format int
-	// Admission and Rights are what the cluster's admission and rights were like.
-	Admission, Rights Hash
-	Owners            map[Owner]past
+	// Admission is what the cluster's admission was like.
+	Admission Hash
+	Owners    map[Owner]past
 }
 
 // past is what an earlier process knew of an owner.
 type past struct {
-	User    string
+	User string
+	// Rights are what those were like that count where the objects are.
+	Rights  Hash
 	Objects []pastObject
+}
+
+func (p *past) namespaces() map[string]bool {
+	found := map[string]bool{}
+	for i := range p.Objects {
+		found[p.Objects[i].Entry.Namespace] = true
+	}
+	return found
+}
+
+func (p *past) isIn(namespaces map[string]bool) bool {
+	return slices.ContainsFunc(p.Objects, func(o pastObject) bool { return namespaces[o.Entry.Namespace] })
 }
 
 // pastObject is what an object was applied as, and what it became. At what resource version is not written down: a cluster
@@ -36,7 +51,7 @@ type pastObject struct {
 }
 
 // memoryFormat changes with everything that changes what a hash means.
-const memoryFormat = 1
+const memoryFormat = 2
 
 // flushEvery is how often changes are written down.
 const flushEvery = 10 * time.Second
@@ -81,7 +96,7 @@ func (e *Engine) recall(ctx context.Context) {
 	}
 	admission, rights := e.epoch.hashes()
 	for owner, p := range e.past.Owners {
-		if unknown == nil && admission == e.past.Admission && (p.User == "" || rights == e.past.Rights) {
+		if unknown == nil && admission == e.past.Admission && (p.User == "" || rights.of(p.namespaces()) == p.Rights) {
 			e.recalled[owner] = p
 		}
 	}
@@ -124,7 +139,8 @@ func (e *Engine) flush() {
 // remembered returns what is to be written down. Owners that are to be checked anew are left out. The lock is held.
 func (e *Engine) remembered() memory {
 	m := memory{Format: memoryFormat, Owners: make(map[Owner]past, len(e.owned)+len(e.recalled))}
-	m.Admission, m.Rights = e.epoch.hashes()
+	admission, rights := e.epoch.hashes()
+	m.Admission = admission
 	for owner, p := range e.recalled {
 		m.Owners[owner] = p
 	}
@@ -139,6 +155,7 @@ func (e *Engine) remembered() memory {
 			}
 			p.Objects = append(p.Objects, pastObject{t.entry, t.desired, t.live, t.once, t.foreign})
 		}
+		p.Rights = rights.of(p.namespaces())
 		m.Owners[owner] = p
 	}
 	return m

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // process is a rig whose engine remembers in a file, and that can be stopped.
@@ -17,6 +18,7 @@ func process(t *testing.T, file string) (*rig, func()) {
 	t.Helper()
 	r := newClients(t)
 	r.Engine = New(r.client, slog.New(slog.DiscardHandler), Kustomizations, Packs)
+	r.settle, r.spread = 50*time.Millisecond, 50*time.Millisecond
 	if err := r.Remember(file); err != nil {
 		t.Fatal(err)
 	}
@@ -102,10 +104,11 @@ func TestARestartThatRemembersAsksForNothing(t *testing.T) {
 func makeNewer(t *testing.T, file string) {
 	t.Helper()
 	var m struct {
-		Format            int
-		Admission, Rights Hash
-		Owners            map[Owner]struct {
+		Format    int
+		Admission Hash
+		Owners    map[Owner]struct {
 			User    string
+			Rights  Hash
 			Objects []struct {
 				Entry         Entry
 				Desired, Live Hash

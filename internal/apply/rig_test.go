@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 // rig is an engine of its own, as after a restart of the process, with a count of what it asks of the API server.
 type rig struct {
 	*Engine
+	config   *rest.Config // counts requests, where there is one
 	client   *kube.Client
 	user     *kube.Client // somebody else
 	queue    workqueue.TypedRateLimitingInterface[ctrl.Request]
@@ -73,7 +74,7 @@ func newClients(t testing.TB) *rig {
 			return next.RoundTrip(req)
 		})
 	})
-	r.client, r.user = clientOf(t, config), clientOf(t, plane.Config)
+	r.config, r.client, r.user = config, clientOf(t, config), clientOf(t, plane.Config)
 	return r
 }
 
