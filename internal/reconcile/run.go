@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -266,6 +267,10 @@ func requeueOnConflict(err error) (ctrl.Result, error) {
 
 // patchStatus writes the status when it changed, and is silent about an object that is gone.
 func (r *Runner[T]) patchStatus(ctx context.Context, before, obj T) error {
+	// Most passes change nothing. To see that is cheaper than to compute a patch, which encodes both.
+	if equality.Semantic.DeepEqual(before, obj) {
+		return nil
+	}
 	patch := client.MergeFrom(before)
 	data, err := patch.Data(obj)
 	if err != nil {
