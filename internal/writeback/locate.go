@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,8 @@ type Locator struct {
 	mu       sync.Mutex
 	known    map[types.UID]located
 	branches map[string]*searched
+	// forgotten is when somebody last found an answer to be wrong.
+	forgotten time.Time
 }
 
 // located is an answer that is good for a while: a call of a webhook must not cost a look through the repository.
@@ -70,9 +73,10 @@ func (l *Locator) Locate(ctx context.Context, pack *packv1.Pack) (Location, bool
 	if ok && time.Now().Before(known.until) {
 		return known.Location, true, nil
 	}
+	seen := time.Now()
 	at, ok, err := l.inSync(ctx, pack)
 	if err == nil && !ok {
-		at, ok, err = l.inKustomization(ctx, pack)
+		at, seen, ok, err = l.inKustomization(ctx, pack)
 	}
 	if err != nil || !ok {
 		return Location{}, false, err
@@ -88,7 +92,7 @@ func (l *Locator) Locate(ctx context.Context, pack *packv1.Pack) (Location, bool
 			delete(l.known, uid)
 		}
 	}
-	l.known[pack.UID] = located{at, now.Add(remembered)}
+	l.known[pack.UID] = located{at, seen.Add(remembered)}
 	return at, true, nil
 }
 
@@ -97,6 +101,7 @@ func (l *Locator) Forget(pack *packv1.Pack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.known, pack.UID)
+	l.forgotten = time.Now()
 }
 
 // inSync asks the PackSyncs for the Pack.
@@ -151,49 +156,57 @@ const (
 	labelNamespace = "kustomize.toolkit.fluxcd.io/namespace"
 )
 
-// inKustomization looks for the Pack in what its Kustomization is built from.
-func (l *Locator) inKustomization(ctx context.Context, pack *packv1.Pack) (Location, bool, error) {
+// inKustomization looks for the Pack in what its Kustomization is built from, and says when that was seen.
+func (l *Locator) inKustomization(ctx context.Context, pack *packv1.Pack) (at Location, seen time.Time, found bool, err error) {
 	key := types.NamespacedName{Namespace: pack.Labels[labelNamespace], Name: pack.Labels[labelName]}
 	if key.Name == "" || key.Namespace == "" || l.Policy.NoCrossNamespaceRefs && key.Namespace != pack.Namespace {
-		return Location{}, false, nil
+		return at, seen, false, nil
 	}
 	var k ksv1.Kustomization
-	err := l.Reader.Get(ctx, key, &k)
+	err = l.Reader.Get(ctx, key, &k)
 	if apierrors.IsNotFound(err) {
-		return Location{}, false, nil
+		return at, seen, false, nil
 	}
 	if err != nil {
-		return Location{}, false, fmt.Errorf("reading Kustomization %s: %w", key, err)
+		return at, seen, false, fmt.Errorf("reading Kustomization %s: %w", key, err)
 	}
 	if k.Spec.SourceRef.Kind != sourcev1.GitRepositoryKind {
-		return Location{}, false, refusef("Kustomization %s is built from a %s, which cannot be written: change the Pack where that is made", key, k.Spec.SourceRef.Kind)
+		return at, seen, false, refusef("Kustomization %s is built from a %s, which cannot be written: change the Pack where that is made", key, k.Spec.SourceRef.Kind)
 	}
 	from := types.NamespacedName{Namespace: k.Spec.SourceRef.Namespace, Name: k.Spec.SourceRef.Name}
 	if from.Namespace == "" {
 		from.Namespace = k.Namespace
 	}
 	if l.Policy.NoCrossNamespaceRefs && from.Namespace != k.Namespace {
-		return Location{}, false, refusef("Kustomization %s refers to another namespace, which is switched off", key)
+		return at, seen, false, refusef("Kustomization %s refers to another namespace, which is switched off", key)
 	}
 	var repository sourcev1.GitRepository
 	if err := l.Reader.Get(ctx, from, &repository); err != nil {
-		return Location{}, false, fmt.Errorf("reading GitRepository %s of Kustomization %s: %w", from, key, err)
+		return at, seen, false, fmt.Errorf("reading GitRepository %s of Kustomization %s: %w", from, key, err)
 	}
 	target, err := l.repositoryTarget(ctx, &repository)
 	if err != nil {
-		return Location{}, false, err
+		return at, seen, false, err
 	}
-	file, object, err := l.search(ctx, target, &k, pack)
+	object := ObjectOf(client.ObjectKeyFromObject(pack))
+	file, seen, err := l.search(ctx, target, &k, object)
 	if err != nil {
-		return Location{}, false, err
+		return at, seen, false, err
 	}
-	return Location{Target: target, Path: file, Object: object, Follower: &repository}, true, nil
+	return Location{Target: target, Path: file, Object: object, Follower: &repository}, seen, true, nil
 }
 
-// searched is a branch that was looked through. It is used by one at a time.
+// searched is a branch, and what a look through all of its files found. It is used by one at a time.
 type searched struct {
 	mu     sync.Mutex
 	branch *git.Branch
+	// head is the commit that was looked through, looked when that was the newest.
+	head   string
+	looked time.Time
+	// packs are the files that hold a Pack. Where a file does not say the namespace, there is none in the key.
+	packs map[yamlfile.Object][]string
+	// patching are the kustomizations that may change Packs.
+	patching []string
 }
 
 func (l *Locator) branch(t Target) *searched {
@@ -209,88 +222,125 @@ func (l *Locator) branch(t Target) *searched {
 	return l.branches[key]
 }
 
-// search finds the one file that holds the Pack.
-func (l *Locator) search(ctx context.Context, t Target, k *ksv1.Kustomization, pack *packv1.Pack) (string, yamlfile.Object, error) {
+// search finds the one file that holds the Pack, and says when that was so.
+func (l *Locator) search(ctx context.Context, t Target, k *ksv1.Kustomization, wanted yamlfile.Object) (string, time.Time, error) {
 	s := l.branch(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// What was read is not kept: between two looks at it lies a minute, and most of it is never used again.
-	defer func() { _ = s.branch.Close() }()
-	if _, err := s.branch.Sync(ctx); err != nil {
-		return "", yamlfile.Object{}, err
-	}
-	wanted := ObjectOf(client.ObjectKeyFromObject(pack))
-	for _, under := range []string{k.Spec.Path, ""} {
-		exact, bare, err := files(ctx, s.branch, under, wanted)
-		if err != nil {
-			return "", wanted, err
-		}
-		found := exact
-		if len(found) == 0 {
-			found = bare
-		}
-		switch {
-		case len(found) == 1:
-			return found[0], wanted, generated(ctx, s.branch, k, found[0])
-		case len(found) > 1:
-			return "", wanted, refusef("Pack %s/%s is in more than one file (%s): connect the right one with a PackSync", pack.Namespace, pack.Name, strings.Join(found, ", "))
+	l.mu.Lock()
+	forgotten := l.forgotten
+	l.mu.Unlock()
+	if time.Since(s.looked) >= remembered || s.looked.Before(forgotten) {
+		if err := s.look(ctx); err != nil {
+			return "", s.looked, err
 		}
 	}
-	return "", wanted, refusef("no file of the repository holds Pack %s/%s, so it is generated: change what it is generated from, or move it to a file of its own", pack.Namespace, pack.Name)
+	for _, under := range []string{strings.Trim(path.Clean("/"+k.Spec.Path), "/"), ""} {
+		switch found := s.holding(wanted, under); len(found) {
+		case 0:
+		case 1:
+			return found[0], s.looked, s.generated(k, found[0])
+		default:
+			return "", s.looked, refusef("Pack %s/%s is in more than one file (%s): connect the right one with a PackSync", wanted.Namespace, wanted.Name, strings.Join(found, ", "))
+		}
+	}
+	return "", s.looked, refusef("no file of the repository holds Pack %s/%s, so it is generated: change what it is generated from, or move it to a file of its own", wanted.Namespace, wanted.Name)
 }
 
-// files lists the files that hold an object: with its namespace, and without any.
-func files(ctx context.Context, b *git.Branch, under string, wanted yamlfile.Object) (exact, bare []string, err error) {
-	err = b.Walk(ctx, under, func(f git.File) error {
-		if ext := path.Ext(f.Path); ext != ".yaml" && ext != ".yml" {
+// look reads the branch where it has another commit than the last time.
+func (s *searched) look(ctx context.Context) error {
+	// What was read is not kept: between two looks at it lies a minute, and most of it is never used again.
+	defer func() { _ = s.branch.Close() }()
+	began := time.Now()
+	if _, err := s.branch.Sync(ctx); err != nil {
+		return err
+	}
+	if s.packs != nil && s.head == s.branch.Head() {
+		s.looked = began
+		return nil
+	}
+	packs, patching := map[yamlfile.Object][]string{}, []string(nil)
+	err := s.branch.Walk(ctx, "", func(f git.File) error {
+		name := path.Base(f.Path)
+		isPatching := name == "kustomization.yaml" || name == "kustomization.yml" || name == "Kustomization"
+		if ext := path.Ext(name); !isPatching && ext != ".yaml" && ext != ".yml" {
 			return nil
 		}
 		data, err := f.Read()
-		if git.KindOf(err) == git.Refused || err == nil && (!bytes.Contains(data, []byte(wanted.Kind)) || !bytes.Contains(data, []byte(wanted.Name))) {
-			return nil
+		if git.KindOf(err) == git.Refused {
+			return nil // it is not looked at by kustomize either
 		}
 		if err != nil {
 			return err
 		}
-		documents, err := yamlfile.Documents(data)
-		if err != nil {
-			return nil //nolint:nilerr // a template of something else, which holds no Pack
+		if isPatching && mayChangePacks(data) {
+			patching = append(patching, f.Path)
 		}
-		for _, d := range documents {
-			switch {
-			case !d.Has(wanted):
-			case d.Namespace != "":
-				exact = append(exact, f.Path)
-			default:
-				bare = append(bare, f.Path)
-			}
+		for _, object := range packsIn(data) {
+			packs[object] = append(packs[object], f.Path)
 		}
 		return nil
 	})
-	return exact, bare, err
+	if git.IsBroken(err) {
+		s.branch.Distrust()
+	}
+	if err != nil {
+		return err
+	}
+	s.head, s.looked, s.packs, s.patching = s.branch.Head(), began, packs, patching
+	return nil
+}
+
+// packsIn names the Packs that a file holds, each once. A template of something else holds none.
+func packsIn(data []byte) []yamlfile.Object {
+	if !bytes.Contains(data, []byte(packv1.PackKind)) {
+		return nil
+	}
+	documents, err := yamlfile.Documents(data)
+	if err != nil {
+		return nil
+	}
+	var found []yamlfile.Object
+	for _, d := range documents {
+		if d.Group == packv1.GroupVersion.Group && d.Kind == packv1.PackKind && !slices.Contains(found, d.Object) {
+			found = append(found, d.Object)
+		}
+	}
+	return found
+}
+
+// holding lists the files below a folder that hold an object: with its namespace, or else without any.
+func (s *searched) holding(wanted yamlfile.Object, under string) []string {
+	bare := wanted
+	bare.Namespace = ""
+	for _, object := range []yamlfile.Object{wanted, bare} {
+		var found []string
+		for _, file := range s.packs[object] {
+			if under == "" || strings.HasPrefix(file, under+"/") {
+				found = append(found, file)
+			}
+		}
+		if len(found) > 0 {
+			return found
+		}
+	}
+	return nil
 }
 
 // generated refuses a file that is changed on its way to the cluster: a change of it might not arrive.
-func generated(ctx context.Context, b *git.Branch, k *ksv1.Kustomization, file string) error {
+func (s *searched) generated(k *ksv1.Kustomization, file string) error {
 	const mend = ": change it there, or move the Pack to a file that nothing patches"
 	for i, p := range k.Spec.Patches {
 		if p.Target == nil && strings.Contains(p.Patch, "kind: "+packv1.PackKind) || p.Target != nil && (p.Target.Kind == "" || p.Target.Kind == packv1.PackKind) {
 			return refusef("spec.patches[%d] of Kustomization %s/%s may change the Pack in %s%s", i, k.Namespace, k.Name, file, mend)
 		}
 	}
-	return b.Walk(ctx, "", func(f git.File) error {
-		if name := path.Base(f.Path); name != "kustomization.yaml" && name != "kustomization.yml" && name != "Kustomization" {
-			return nil
+	for _, patching := range s.patching {
+		if related(patching, file, k.Spec.Path) {
+			return refusef("%s may change the Pack in %s before it is applied%s", patching, file, mend)
 		}
-		data, err := f.Read()
-		if err != nil {
-			return nil //nolint:nilerr // it is not looked at by kustomize either
-		}
-		if !mayChangePacks(data) || !related(f.Path, file, k.Spec.Path) {
-			return nil
-		}
-		return refusef("%s may change the Pack in %s before it is applied%s", f.Path, file, mend)
-	})
+	}
+	return nil
 }
 
 // related says whether a kustomization can be on the way from the file to the cluster: it is above it, or in the folder
