@@ -38,8 +38,8 @@ A Pack that lives in a Git repository comes back: remove it from its file instea
 			if err != nil {
 				return err
 			}
-			if origin != "" && !clusterOnly {
-				return fmt.Errorf("Pack %s was brought by %s and would come back: remove it from its file in Git, or give --cluster-only", found[i].Name, origin)
+			if origin.name != "" && !clusterOnly {
+				return fmt.Errorf("Pack %s was brought by %s and would come back: remove it from its file in Git, or give --cluster-only", found[i].Name, origin.name)
 			}
 			if err := tellLosses(ctx, cluster.Client, say, &found[i], policy); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	peykv1 "github.com/peyk/peyk/api/peyk/v1alpha1"
 	"github.com/peyk/peyk/internal/cli"
 	"github.com/peyk/peyk/internal/git/gittest"
 )
@@ -73,6 +74,43 @@ func TestPackChangesInGit(t *testing.T) {
 			}
 			if err := cluster.Get(t.Context(), client.ObjectKeyFromObject(source), source); err != nil || source.Annotations[meta.ReconcileRequestAnnotation] == "" {
 				t.Errorf("nobody asked for the commit to be fetched: %v", err)
+			}
+		})
+	}
+}
+
+// A PackSync that commits what changes in the cluster makes the commit: no credentials and no way to the Git server are needed.
+func TestPackChangesWithPackSync(t *testing.T) {
+	sync := &peykv1.PackSync{ObjectMeta: named("base", "deploy")}
+	sync.Status.Packs = []peykv1.SyncedPack{{Name: "web", Namespace: "base", Path: "web.pack.yaml", State: peykv1.PackSynced}}
+	conflict := sync.DeepCopy()
+	conflict.Status.Packs[0].State, conflict.Status.Packs[0].Message = peykv1.PackConflict, "both sides changed"
+	for name, c := range map[string]struct {
+		sync *peykv1.PackSync
+		args string
+		code int
+		says string
+	}{
+		"synced":                {sync, "rollback web --to 1 --no-wait", cli.ExitOK, "PackSync base/deploy commits it to web.pack.yaml"},
+		"a conflict":            {conflict, "rollback web --to 1 --no-wait", cli.ExitFailed, "both sides changed"},
+		"not committed in time": {sync, "rollback web --to 1 --timeout 50ms", cli.ExitFailed, "PackSync base/deploy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := withHistory(t)
+			if err := cluster.Create(t.Context(), c.sync.DeepCopy()); err != nil {
+				t.Fatal(err)
+			}
+			before := readPack(t, cluster, "web")
+			stdout, stderr, code := run(t, newApp(cluster), append([]string{"pack"}, strings.Fields(c.args)...)...)
+			if code != c.code || !strings.Contains(stdout+stderr, c.says) {
+				t.Fatalf("exit code %d:\n%s%s", code, stdout, stderr)
+			}
+			after := readPack(t, cluster, "web")
+			if changed := after.ResourceVersion != before.ResourceVersion; changed != (c.sync == sync) {
+				t.Fatalf("the Pack was changed: %v", changed)
+			}
+			if c.sync == sync && (after.Annotations[peykv1.MessageAnnotation] != "Roll back pack base/web to revision 1" || !strings.Contains(after.Annotations[peykv1.AuthorAnnotation], "@")) {
+				t.Errorf("the annotations are %v", after.Annotations)
 			}
 		})
 	}

@@ -28,7 +28,7 @@ func (s *packSelection) command(a *App, cmd *cobra.Command, run func(context.Con
 	flags.StringVarP(&s.selector, "selector", "l", "", "the Packs with these labels, such as team=web")
 	flags.BoolVar(&s.all, "all", false, "all Packs of the namespace")
 	if !s.unwaiting {
-		flags.BoolVar(&s.noWait, "no-wait", false, "do not wait until it is done (see also --timeout)")
+		noWaitFlag(cmd, &s.noWait)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if given := btoi(len(args) > 0) + btoi(s.selector != "") + btoi(s.all); given != 1 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/mail"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -30,13 +31,14 @@ type packWrite struct {
 	message             string
 }
 
-const packWriteHelp = `A Pack that lives in a Git repository is changed there, by a commit to its file, with the credentials that Peyk has for the
-repository: the user must be able to read that Secret. With --cluster-only the Pack is changed in the cluster alone, and the next
-change of its file, or the next comparison with it, undoes that.`
+const packWriteHelp = `A Pack that lives in a Git repository is changed there. Where a PackSync commits what changes in the cluster, it makes the
+commit. Otherwise the command makes it, with the credentials that Peyk has for the repository: the user must be able to read that
+Secret. With --cluster-only the Pack is changed in the cluster alone, and the next change of its file, or the next comparison with
+it, undoes that.`
 
 func (o *packWrite) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.clusterOnly, "cluster-only", false, "change the Pack in the cluster, even if it lives in Git")
-	cmd.Flags().BoolVar(&o.noWait, "no-wait", false, "do not wait until it is done (see also --timeout)")
+	noWaitFlag(cmd, &o.noWait)
 	cmd.Flags().StringVarP(&o.message, "message", "m", "", "message of the commit (default: what was done)")
 }
 
@@ -53,34 +55,64 @@ func (a *App) changePack(ctx context.Context, cluster *Cluster, say *printer, ob
 		say.Success("Pack %s is so already", obj.Name)
 		return nil
 	}
+	by, err := bringer(ctx, cluster.Client, obj)
+	if err != nil {
+		return err
+	}
 	inGit := false
-	if !c.clusterOnly {
-		var err error
+	if by.name != "" && !c.clusterOnly && !by.commits(obj) {
 		if inGit, err = a.commitPack(ctx, cluster, say, obj, c); err != nil {
 			return fmt.Errorf("changing Pack %s in Git: %w; --cluster-only changes it in the cluster alone", obj.Name, err)
 		}
 	}
 	if !inGit {
-		if err := writePack(ctx, cluster, obj, c.spec); err != nil {
+		if err := writeLive(ctx, cluster, say, obj, c, by); err != nil {
 			return err
-		}
-		say.Success("Pack %s changed in the cluster", obj.Name)
-		if c.clusterOnly {
-			say.Warning("what brought the Pack into the cluster may undo this: change its file too")
 		}
 	}
 	if c.noWait {
 		return nil
 	}
-	return a.awaitPacks(ctx, cluster, say, []packv1.Pack{*obj}, func(was *packv1.Pack, o outcome) bool {
+	err = a.awaitPacks(ctx, cluster, say, []packv1.Pack{*obj}, func(was *packv1.Pack, o outcome) bool {
 		return o.object.GetGeneration() > was.Generation && o.current()
 	})
+	if !inGit && by.commits(obj) {
+		err = errors.Join(err, a.awaitCommit(ctx, cluster, say, obj, by.sync))
+	}
+	return err
 }
 
-func writePack(ctx context.Context, cluster *Cluster, obj *packv1.Pack, spec packv1.PackSpec) error {
+// writeLive changes the Pack in the cluster. A PackSync that commits such changes is told whose this is and what it is.
+func writeLive(ctx context.Context, cluster *Cluster, say *printer, obj *packv1.Pack, c packChange, by carrier) error {
+	commits := by.commits(obj)
+	if commits && by.pack.State != peykv1.PackSynced {
+		return fmt.Errorf("Pack %s and its file %s are not the same (%s): %s", obj.Name, by.pack.Path, by.pack.State, by.pack.Message)
+	}
 	next := obj.DeepCopy()
-	next.Spec = spec
-	err := cluster.Client.Update(ctx, next)
+	next.Spec = c.spec
+	if commits {
+		if next.Annotations == nil {
+			next.Annotations = map[string]string{}
+		}
+		who := author()
+		next.Annotations[peykv1.MessageAnnotation] = cmp.Or(c.packWrite.message, c.message)
+		next.Annotations[peykv1.AuthorAnnotation] = (&mail.Address{Name: who.Name, Address: who.Email}).String()
+	}
+	if err := writePack(ctx, cluster, next); err != nil {
+		return err
+	}
+	say.Success("Pack %s changed in the cluster", obj.Name)
+	switch {
+	case commits:
+		say.Action("%s commits it to %s", by.name, by.pack.Path)
+	case c.clusterOnly && by.name != "":
+		say.Warning("%s may undo this: change the file too", by.name)
+	}
+	return nil
+}
+
+func writePack(ctx context.Context, cluster *Cluster, obj *packv1.Pack) error {
+	err := cluster.Client.Update(ctx, obj)
 	if apierrors.IsConflict(err) {
 		return fmt.Errorf("Pack %s was changed by somebody else at the same time: look at it, then try again: %w", obj.Name, err)
 	}
@@ -92,9 +124,6 @@ func writePack(ctx context.Context, cluster *Cluster, obj *packv1.Pack, spec pac
 
 // commitPack makes the change in the file that the Pack lives in, and says whether it lives in one.
 func (a *App) commitPack(ctx context.Context, cluster *Cluster, say *printer, obj *packv1.Pack, c packChange) (bool, error) {
-	if origin, err := bringer(ctx, cluster.Client, obj); err != nil || origin == "" {
-		return false, err
-	}
 	dir, err := os.MkdirTemp("", "peyk-git-")
 	if err != nil {
 		return false, fmt.Errorf("making a folder for the repository: %w", err)
@@ -121,12 +150,25 @@ func (a *App) commitPack(ctx context.Context, cluster *Cluster, say *printer, ob
 	return true, a.follow(ctx, cluster, say, at.Follower)
 }
 
-// bringer names what brought the Pack from a Git repository, empty when nothing did. A user who may not look at the PackSyncs
-// of all namespaces is told of those in the Pack's own.
-func bringer(ctx context.Context, c client.Client, obj *packv1.Pack) (string, error) {
+// carrier is what brought a Pack from a Git repository.
+type carrier struct {
+	name string // empty when nothing did
+	// sync is the PackSync that it is, nil for a Kustomization, and pack what that says of the Pack.
+	sync *peykv1.PackSync
+	pack peykv1.SyncedPack
+}
+
+// commits says whether a change of the Pack in the cluster becomes a commit.
+func (c carrier) commits(obj *packv1.Pack) bool {
+	return c.sync != nil && c.sync.Spec.Changes(obj.Annotations) == peykv1.CommitChanges
+}
+
+// bringer finds what brought the Pack from a Git repository. A user who may not look at the PackSyncs of all namespaces is told
+// of those in the Pack's own.
+func bringer(ctx context.Context, c client.Client, obj *packv1.Pack) (carrier, error) {
 	const group = "kustomize.toolkit.fluxcd.io"
 	if name := obj.Labels[group+"/name"]; name != "" {
-		return "Kustomization " + obj.Labels[group+"/namespace"] + "/" + name, nil
+		return carrier{name: "Kustomization " + obj.Labels[group+"/namespace"] + "/" + name}, nil
 	}
 	syncs := &peykv1.PackSyncList{}
 	err := c.List(ctx, syncs)
@@ -134,16 +176,15 @@ func bringer(ctx context.Context, c client.Client, obj *packv1.Pack) (string, er
 		err = c.List(ctx, syncs, client.InNamespace(obj.Namespace))
 	}
 	if err != nil && !unknownKind(err) {
-		return "", fmt.Errorf("listing the PackSyncs: %w", err)
+		return carrier{}, fmt.Errorf("listing the PackSyncs: %w", err)
 	}
 	for i := range syncs.Items {
-		for _, p := range syncs.Items[i].Status.Packs {
-			if p.Name == obj.Name && p.Namespace == obj.Namespace && p.Path != "" && p.State != peykv1.PackDetached && p.State != peykv1.PackUnmapped {
-				return "PackSync " + describe(client.ObjectKeyFromObject(&syncs.Items[i])), nil
-			}
+		sync := &syncs.Items[i]
+		if p := sync.Status.Pack(client.ObjectKeyFromObject(obj)); p != nil && p.Path != "" && p.State != peykv1.PackDetached && p.State != peykv1.PackUnmapped {
+			return carrier{name: "PackSync " + describe(client.ObjectKeyFromObject(sync)), sync: sync, pack: *p}, nil
 		}
 	}
-	return "", nil
+	return carrier{}, nil
 }
 
 // follow asks what follows the repository to look at it now.

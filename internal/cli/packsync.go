@@ -66,11 +66,12 @@ func repositoryFlag(cmd *cobra.Command, name *string) {
 
 func (a *App) newPackGitAdd() *cobra.Command {
 	var branch, secret, changes string
+	var noWait bool
 	obj := &peykv1.PackSync{}
 	cmd := &cobra.Command{
 		Use: "add NAME", Short: "Connect a repository with the namespace", Args: wants(cobra.ExactArgs(1)),
-		Long: `Connect a repository with the namespace. Packs and files of the same name that are the same are connected at once; those
-that differ wait for 'peyk pack git resolve'.`,
+		Long: `Connect a repository with the namespace, and wait for the first look at it. Packs and files of the same name that are the
+same are connected at once; those that differ wait for 'peyk pack git resolve'.`,
 		Example: "  kubectl create secret generic git-token --from-literal=token=... -n shop\n  peyk pack git add shop --url https://git.example.org/shop/deploy.git --secret git-token --create -n shop",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkFormat(changes, "Commit", "Detach"); err != nil {
@@ -92,8 +93,12 @@ that differ wait for 'peyk pack git resolve'.`,
 			if err := cluster.Client.Create(ctx, obj, client.FieldOwner("peyk-cli")); err != nil {
 				return fmt.Errorf("creating PackSync %s: %w", obj.Name, err)
 			}
-			newPrinter(cmd.ErrOrStderr(), a.plain).Success("PackSync %s created; 'peyk pack git status' shows what it finds", obj.Name)
-			return nil
+			say := newPrinter(cmd.ErrOrStderr(), a.plain)
+			say.Success("PackSync %s created; 'peyk pack git status' shows what it finds", obj.Name)
+			if noWait {
+				return nil
+			}
+			return a.awaitConnection(ctx, cluster, say, obj)
 		},
 	}
 	flags := cmd.Flags()
@@ -104,12 +109,14 @@ that differ wait for 'peyk pack git resolve'.`,
 	flags.BoolVar(&obj.Spec.Create, "create", false, "make the Packs of files that have none")
 	flags.BoolVar(&obj.Spec.Prune, "prune", false, "delete Packs made from files when their files go")
 	flags.StringVar(&changes, "cluster-changes", "Commit", "what becomes of changes in the cluster: Commit or Detach")
+	noWaitFlag(cmd, &noWait)
 	_ = cmd.MarkFlagRequired("url")
 	return cmd
 }
 
 func (a *App) newPackGitConnect() *cobra.Command {
 	var path, repository string
+	var noWait bool
 	cmd := &cobra.Command{
 		Use: "connect PACK", Short: "Connect a Pack with a file, and write the file where there is none", Args: wants(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeNames(1, packs()),
@@ -117,32 +124,35 @@ func (a *App) newPackGitConnect() *cobra.Command {
 is one that differs, the two wait for 'peyk pack git resolve'.`,
 		Example: "  peyk pack git connect web --path packs/shop/web.pack.yaml -n shop",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.mapPack(cmd, repository, peykv1.PackMapping{Pack: args[0], Path: path}, "connected with "+path)
+			return a.mapPack(cmd, repository, peykv1.PackMapping{Pack: args[0], Path: path}, noWait)
 		},
 	}
 	cmd.Flags().StringVar(&path, "path", "", "the file from the root of the repository")
 	_ = cmd.MarkFlagRequired("path")
+	noWaitFlag(cmd, &noWait)
 	repositoryFlag(cmd, &repository)
 	return cmd
 }
 
 func (a *App) newPackGitDisconnect() *cobra.Command {
 	var repository string
+	var noWait bool
 	cmd := &cobra.Command{
 		Use: "disconnect PACK", Short: "Keep a Pack and its file apart; both stay as they are", Args: wants(cobra.ExactArgs(1)),
 		Long:              "Keep a Pack and its file apart: neither follows the other until 'peyk pack git connect'. Both stay as they are.",
 		Example:           "  peyk pack git disconnect web -n shop",
 		ValidArgsFunction: a.completeNames(1, packs()),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.mapPack(cmd, repository, peykv1.PackMapping{Pack: args[0], Disconnected: true}, "disconnected")
+			return a.mapPack(cmd, repository, peykv1.PackMapping{Pack: args[0], Disconnected: true}, noWait)
 		},
 	}
+	noWaitFlag(cmd, &noWait)
 	repositoryFlag(cmd, &repository)
 	return cmd
 }
 
 // mapPack puts a mapping into a PackSync, in the place of the Pack's old one.
-func (a *App) mapPack(cmd *cobra.Command, repository string, m peykv1.PackMapping, done string) error {
+func (a *App) mapPack(cmd *cobra.Command, repository string, m peykv1.PackMapping, noWait bool) error {
 	return a.withSync(cmd, repository, func(ctx context.Context, cluster *Cluster, sync *peykv1.PackSync) error {
 		before := sync.DeepCopy()
 		kept := sync.Spec.Mappings[:0:0]
@@ -157,8 +167,16 @@ func (a *App) mapPack(cmd *cobra.Command, repository string, m peykv1.PackMappin
 		if err := cluster.Client.Patch(ctx, sync, patch, client.FieldOwner("peyk-cli")); err != nil {
 			return fmt.Errorf("changing spec.mappings of PackSync %s: %w", sync.Name, err)
 		}
-		newPrinter(cmd.ErrOrStderr(), a.plain).Success("Pack %s %s", m.Pack, done)
-		return nil
+		say := newPrinter(cmd.ErrOrStderr(), a.plain)
+		if m.Disconnected {
+			say.Success("Pack %s disconnected", m.Pack)
+		} else {
+			say.Success("Pack %s connected with %s", m.Pack, m.Path)
+		}
+		if noWait {
+			return nil
+		}
+		return a.awaitMapping(ctx, cluster, say, sync, m)
 	})
 }
 

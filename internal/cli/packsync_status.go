@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	peykv1 "github.com/peyk/peyk/api/peyk/v1alpha1"
 	"github.com/peyk/peyk/internal/reconcile"
@@ -53,7 +54,7 @@ func (a *App) tellSync(cmd *cobra.Command, format string, sync *peykv1.PackSync)
 		rows = append(rows, []string{name, string(p.State), p.Path, p.Message})
 	}
 	say := newPrinter(cmd.ErrOrStderr(), a.plain)
-	ready := apimeta.FindStatusCondition(sync.Status.Conditions, reconcile.Ready)
+	ready := readyOf(sync)
 	switch {
 	case sync.Spec.Suspend:
 		say.Warning("PackSync %s is suspended", sync.Name)
@@ -66,6 +67,11 @@ func (a *App) tellSync(cmd *cobra.Command, format string, sync *peykv1.PackSync)
 	}
 	printTable(newPrinter(cmd.OutOrStdout(), a.plain), rows, true)
 	return nil
+}
+
+// readyOf is the Ready condition, nil when there is none yet.
+func readyOf(sync *peykv1.PackSync) *metav1.Condition {
+	return apimeta.FindStatusCondition(sync.Status.Conditions, reconcile.Ready)
 }
 
 func (a *App) newPackGitLog() *cobra.Command {

@@ -1,7 +1,10 @@
 package v1alpha1
 
 import (
+	"cmp"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // PackSyncKind is the kind of a PackSync.
@@ -313,6 +316,21 @@ type PackSyncList struct {
 	metav1.TypeMeta `json:",inline"`
 	metav1.ListMeta `json:"metadata,omitempty"`
 	Items           []PackSync `json:"items"`
+}
+
+// Changes says what becomes of changes in the cluster of a Pack with these annotations.
+func (s *PackSyncSpec) Changes(annotations map[string]string) ClusterChanges {
+	return cmp.Or(ClusterChanges(annotations[CommitAnnotation]), s.ClusterChanges, CommitChanges)
+}
+
+// Pack returns what the status says of a Pack, nil when it says nothing. It does not copy.
+func (s *PackSyncStatus) Pack(key types.NamespacedName) *SyncedPack {
+	for i := range s.Packs {
+		if s.Packs[i].Name == key.Name && s.Packs[i].Namespace == key.Namespace {
+			return &s.Packs[i]
+		}
+	}
+	return nil
 }
 
 // GetConditions returns the conditions of the status.

@@ -143,11 +143,7 @@ func mergeBoth(p pair, preferred prefer) decision {
 
 // clusterChanged decides about a Pack that only the cluster changed.
 func clusterChanged(p pair, want peykv1.PackSyncSpec) decision {
-	changes := want.ClusterChanges
-	if own := p.pack.Annotations[peykv1.CommitAnnotation]; own != "" {
-		changes = peykv1.ClusterChanges(own)
-	}
-	if changes == peykv1.DetachPack {
+	if want.Changes(p.pack.Annotations) == peykv1.DetachPack {
 		return decision{state: peykv1.PackDetached, message: fmt.Sprintf("changed in the cluster; Git is not followed until 'peyk pack git commit %s'", p.key.Name)}
 	}
 	return decision{action: commitPack, state: peykv1.PackSynced}
