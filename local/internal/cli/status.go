@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -15,10 +18,14 @@ import (
 func newCmdStatus(t *target) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
-		Use:     "status",
-		Short:   "Show the cluster's addresses and processes",
-		Example: "  sudo peyk-local status\n  sudo peyk-local status -o json",
-		Args:    noArgs,
+		Use:   "status",
+		Short: "Show the cluster's addresses and processes",
+		Example: `  sudo peyk-local status
+  sudo peyk-local status -o json
+
+  # KUBECONFIG and the addresses as variables of this shell
+  eval "$(sudo peyk-local status -o env)"`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(output); err != nil {
 				return err
@@ -39,15 +46,15 @@ func newCmdStatus(t *target) *cobra.Command {
 }
 
 func addOutputFlag(cmd *cobra.Command, output *string) {
-	cmd.Flags().StringVarP(output, "output", "o", "", "print as json or yaml")
+	cmd.Flags().StringVarP(output, "output", "o", "", "print as json, yaml or env (variables of a shell)")
 }
 
 func checkOutput(output string) error {
 	switch output {
-	case "", "json", "yaml":
+	case "", "json", "yaml", "env":
 		return nil
 	}
-	return usageError{fmt.Errorf("--output %q: want json or yaml", output)}
+	return usageError{fmt.Errorf("--output %q: want json or yaml, or env", output)}
 }
 
 func printStatus(w io.Writer, s lifecycle.Status, output string, text func(io.Writer, lifecycle.Status)) error {
@@ -61,6 +68,8 @@ func printStatus(w io.Writer, s lifecycle.Status, output string, text func(io.Wr
 		data = append(data, '\n')
 	case "yaml":
 		data, err = yaml.Marshal(s)
+	case "env":
+		data = environment(s)
 	default:
 		text(w, s)
 		return nil
@@ -70,6 +79,36 @@ func printStatus(w io.Writer, s lifecycle.Status, output string, text func(io.Wr
 	}
 	_, err = w.Write(data)
 	return err
+}
+
+// environment says where everything is, as commands of a POSIX shell.
+func environment(s lifecycle.Status) []byte {
+	var out bytes.Buffer
+	export := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(&out, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+		}
+	}
+	host := func(address string) string {
+		return strings.TrimPrefix(strings.TrimPrefix(address, "http://"), "https://")
+	}
+	export("KUBECONFIG", s.Kubeconfig)
+	export("PEYK_LOCAL_GIT", s.URLs.Git)
+	export("PEYK_LOCAL_GIT_TOKEN_FILE", s.GitTokenFile)
+	export("PEYK_LOCAL_REGISTRY", host(s.URLs.Registry))
+	export("PEYK_LOCAL_S3", s.URLs.S3)
+	export("PEYK_LOCAL_S3_CREDENTIALS_FILE", s.S3CredentialsFile)
+	if _, port, err := net.SplitHostPort(host(s.URLs.HTTP)); err == nil {
+		export("PEYK_LOCAL_EDGE_PORT", port)
+	} else if s.URLs.HTTP != "" {
+		export("PEYK_LOCAL_EDGE_PORT", "80")
+	}
+	if s.Inside != nil {
+		export("PEYK_LOCAL_INSIDE_GIT", s.Inside.Git)
+		export("PEYK_LOCAL_INSIDE_REGISTRY", host(s.Inside.Registry))
+		export("PEYK_LOCAL_INSIDE_S3", s.Inside.S3)
+	}
+	return out.Bytes()
 }
 
 func printTable(w io.Writer, s lifecycle.Status) {
