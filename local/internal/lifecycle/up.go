@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,15 +50,27 @@ func Up(ctx context.Context, dir cluster.Dir, spec cluster.Spec, progress func(c
 	if alive {
 		return wait(ctx, dir, nil, progress)
 	}
-	if err := prepare(dir, spec, before, known); err != nil {
-		return err
+	for try := 1; ; try++ {
+		if err := prepare(dir, spec, before, known); err != nil {
+			return err
+		}
+		supervisor, err := launch(dir)
+		if err != nil {
+			return err
+		}
+		if err = wait(ctx, dir, supervisor, progress); err == nil || try == tries || !lostPort(err) {
+			return err
+		}
+		known = true
 	}
-	supervisor, err := launch(dir)
-	if err != nil {
-		return err
-	}
-	return wait(ctx, dir, supervisor, progress)
 }
+
+// tries is how often a start is begun when another program takes one of the ports between their choice and their use.
+const tries = 3
+
+// lostPort says whether the supervisor, whose words these are, found a port taken. One that was asked for stays what it is, and is
+// refused before the next start.
+func lostPort(err error) bool { return strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) }
 
 func shape(s cluster.Spec) string {
 	if s.ControlPlaneOnly {
