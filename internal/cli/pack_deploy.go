@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -32,6 +33,7 @@ type deployment struct {
 	wait, dryRun    bool
 	timeout         time.Duration
 	out             io.Writer
+	say             *printer
 	// pause waits before another attempt.
 	pause func(context.Context, time.Duration) error
 }
@@ -55,7 +57,7 @@ when the call was refused, the rollout failed or did not become ready in time, 3
 			if err := d.complete(tokenFile, vars); err != nil {
 				return err
 			}
-			d.out = cmd.OutOrStdout()
+			d.out, d.say = cmd.OutOrStdout(), newPrinter(cmd.ErrOrStderr(), a.plain)
 			return d.run(cmd.Context())
 		},
 	}
@@ -146,7 +148,9 @@ func (d *deployment) run(ctx context.Context) error {
 		if try == tries-1 {
 			break
 		}
-		if d.pause(ctx, max(again.after, time.Second<<try)) != nil {
+		wait := max(again.after, time.Second<<try)
+		d.say.Waiting("%v; trying again in %s", err, wait)
+		if d.pause(ctx, wait) != nil {
 			break
 		}
 	}
@@ -162,6 +166,21 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// webhooks reaches names below localhost on this machine, as browsers and curl do (RFC 6761, section 6.3).
+var webhooks = &http.Client{Transport: localTransport()}
+
+func localTransport() http.RoundTripper {
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // that is what it is
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(address); err == nil && strings.HasSuffix(host, ".localhost") {
+			address = net.JoinHostPort("localhost", port)
+		}
+		return dial(ctx, network, address)
+	}
+	return transport
+}
+
 func (d *deployment) call(ctx context.Context) error {
 	body, err := json.Marshal(map[string]any{"variables": d.vars})
 	if err != nil {
@@ -174,7 +193,7 @@ func (d *deployment) call(ctx context.Context) error {
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Authorization", "Bearer "+d.token)
 	request.Header.Set("Idempotency-Key", d.key)
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := webhooks.Do(request)
 	if err != nil {
 		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err

@@ -81,6 +81,22 @@ func TestPackDeploy(t *testing.T) {
 	}
 }
 
+// A name below localhost is this machine, whatever the machine's DNS says of it.
+func TestPackDeployOnThisMachine(t *testing.T) {
+	asked := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Host
+		_, _ = w.Write([]byte("{}"))
+	}))
+	defer server.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	t.Setenv("KUBIT_WEBHOOK_TOKEN", "secret")
+	_, stderr, code := run(t, newApp(nil), "pack", "deploy", "--url", "http://peyk.localhost:"+port+"/", "--var", "DOCKER_TAG=1")
+	if code != cli.ExitOK || asked != "peyk.localhost:"+port {
+		t.Errorf("exit code %d, host %q: %s", code, asked, stderr)
+	}
+}
+
 func TestPackDeployUsage(t *testing.T) {
 	t.Setenv("KUBIT_WEBHOOK_URL", "http://127.0.0.1:1/x")
 	t.Setenv("KUBIT_WEBHOOK_TOKEN", "s3cret")
