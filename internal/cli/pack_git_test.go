@@ -69,6 +69,9 @@ func TestPackChangesInGit(t *testing.T) {
 			if got := repo.Git("log", "-1", "--format=%s", "main"); strings.TrimSpace(got) != c.message {
 				t.Errorf("message %q, want %q", got, c.message)
 			}
+			if got := repo.Git("log", "-1", "--format=%(trailers:key=Delivery-Request,valueonly)", "main"); len(got) < 10 {
+				t.Errorf("Delivery-Request is %q", got)
+			}
 			if after := readPack(t, cluster, "web"); after.ResourceVersion != before.ResourceVersion {
 				t.Error("the Pack in the cluster was changed too")
 			}

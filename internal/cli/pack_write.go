@@ -141,7 +141,7 @@ func (a *App) commitPack(ctx context.Context, cluster *Cluster, say *printer, ob
 	writer := writeback.New(mirrors, writeback.Options{Scanner: writeback.NoSecrets{}})
 	result, err := writer.Submit(ctx, writeback.Change{
 		Target: at.Target, Path: at.Path, Edit: setSpec(at.Object, c.spec), Message: cmp.Or(c.packWrite.message, c.message),
-		Author: author(), Sign: at.Sign,
+		Author: author(), Sign: at.Sign, Request: writeback.NewRequest(),
 	})
 	if err != nil {
 		return true, err

@@ -5,6 +5,7 @@ package writeback
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,7 +36,8 @@ type Change struct {
 	Author git.Signature
 	// IdempotencyKey makes the change happen once, however often it is submitted. Empty: every submission counts.
 	IdempotencyKey string
-	// Request is the id of the request, for the trailer Delivery-Request. Optional.
+	// Request is the id of the request, for the trailer Delivery-Request, by which pipelines know a commit that is not to
+	// start one. See NewRequest.
 	Request string
 	// Trailers are added to the commit's message.
 	Trailers []Trailer
@@ -44,6 +46,9 @@ type Change struct {
 	// Sign signs the commit. Optional.
 	Sign git.Signer
 }
+
+// NewRequest returns the id of a request.
+func NewRequest() string { return rand.Text()[:12] }
 
 // Trailer is a line at the end of a commit's message.
 type Trailer struct{ Name, Value string }

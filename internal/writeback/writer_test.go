@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -345,4 +347,26 @@ func (scanner) Scan(_ string, _, content []byte) error {
 		return errors.New("line 1 looks like a password in plain text")
 	}
 	return nil
+}
+
+// TestNoPipeline lets a server see the push option that keeps it from starting a pipeline, and readers of messages the mark.
+func TestNoPipeline(t *testing.T) {
+	f := newFixture(t)
+	f.repo.Commit("main", "first", map[string]string{"a.yaml": "a: 1\n"})
+	said := filepath.Join(f.TempDir(), "options")
+	hook := "#!/bin/sh\necho \"$GIT_PUSH_OPTION_COUNT $GIT_PUSH_OPTION_0\" > " + said + "\n"
+	for _, hooks := range []string{"hooks", ".git/hooks"} {
+		if _, err := os.Stat(filepath.Join(f.repo.Dir, hooks)); err == nil {
+			if err := os.WriteFile(filepath.Join(f.repo.Dir, hooks, "pre-receive"), []byte(hook), 0o700); err != nil { //nolint:gosec // git runs it
+				t.Fatal(err)
+			}
+		}
+	}
+	r := f.submit(f.writer(writeback.Options{SkipMark: "[skip ci]"}), f.change("a.yaml", "a: 2\n", "k1"))
+	if got, err := os.ReadFile(said); err != nil || string(got) != "1 ci.skip\n" {
+		t.Errorf("the server was told %q (%v)", got, err)
+	}
+	if got := f.repo.Git("show", "-s", "--format=%B", r.Commit); !strings.Contains(got, "[skip ci]") || !strings.Contains(got, "Delivery-Request: r-k1") {
+		t.Errorf("the message is %q", got)
+	}
 }

@@ -249,7 +249,7 @@ func metadata(pack *packv1.Pack) map[string]any {
 
 // change is a commit of one file of the PackSync.
 func (p *pass) change(own *pair, path, message string, edit func([]byte) ([]byte, error)) writeback.Change {
-	c := writeback.Change{Target: p.target, Path: path, Edit: edit, Message: message, Sign: p.signer}
+	c := writeback.Change{Target: p.target, Path: path, Edit: edit, Message: message, Sign: p.signer, Request: writeback.NewRequest()}
 	if author := p.obj.Spec.Author; author != nil {
 		c.Author = git.Signature{Name: author.Name, Email: author.Email}
 	}
@@ -270,19 +270,24 @@ func (p *pass) handled(ctx context.Context, own *pair) error {
 	if own.pack == nil {
 		return nil
 	}
-	gone := map[string]any{}
+	var ops []map[string]any
 	for _, name := range []string{peykv1.ResolveAnnotation, peykv1.MessageAnnotation, peykv1.AuthorAnnotation} {
-		if _, ok := own.pack.Annotations[name]; ok {
-			gone[name] = nil
+		if value, ok := own.pack.Annotations[name]; ok {
+			path := "/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1")
+			// A request that was made since is another one.
+			ops = append(ops, map[string]any{"op": "test", "path": path, "value": value}, map[string]any{"op": "remove", "path": path})
 		}
 	}
-	if len(gone) == 0 {
+	if len(ops) == 0 {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": gone}})
+	patch, err := json.Marshal(ops)
 	if err != nil {
 		return err
 	}
-	err = p.own.Patch(ctx, own.pack.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner("peyk"))
+	err = p.own.Patch(ctx, own.pack.DeepCopy(), client.RawPatch(types.JSONPatchType, patch), client.FieldOwner("peyk"))
+	if apierrors.IsInvalid(err) {
+		return nil
+	}
 	return client.IgnoreNotFound(err)
 }

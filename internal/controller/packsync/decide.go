@@ -65,10 +65,10 @@ func decide(p pair, want peykv1.PackSyncSpec) decision {
 		return decision{state: peykv1.PackInvalid, message: p.file.problem}
 	case p.pack == nil && p.file == nil:
 		return decision{hide: true}
-	case p.pack == nil && want.Create:
+	case p.pack == nil && (want.Create || p.mapping.Path == p.file.path):
 		return decision{action: applyFile, state: peykv1.PackSynced}
 	case p.pack == nil:
-		return unmapped("the file has no Pack: create it with 'peyk pack git connect', or set spec.create")
+		return unmapped("the file has no Pack: create it with 'peyk pack git connect %s --path %s', or set spec.create", p.key.Name, p.file.path)
 	case p.file == nil:
 		return withoutFile(p, want)
 	}

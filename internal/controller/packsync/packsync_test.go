@@ -123,6 +123,9 @@ func TestFromCluster(t *testing.T) {
 	if got := r.repo.Git("show", "--numstat", "--format=%an|%ae|%cn|%s", "main"); got != "Shop|shop@example.org|Peyk|Update pack "+r.ns+"/web\n\n1\t1\tweb.pack.yaml" {
 		t.Errorf("the commit is %q", got)
 	}
+	if got := r.repo.Git("show", "-s", "--format=%(trailers:key=Delivery-Request,valueonly)", "main"); len(got) < 10 {
+		t.Errorf("the commit's Delivery-Request is %q, so that pipelines take it for one of people", got)
+	}
 	r.edit("web", func(p *packv1.Pack) {
 		setVar("NEW", "x")(p)
 		annotate(peykv1.MessageAnnotation, "Add NEW", peykv1.AuthorAnnotation, "Grace <grace@example.org>")(p)
@@ -264,13 +267,15 @@ func TestFirstTime(t *testing.T) {
 	r.connect(func(s *peykv1.PackSyncSpec) { s.Create = false })
 	r.state("web", peykv1.PackConflict, "never the same", "spec.vars.TAG")
 	r.state("lone", peykv1.PackUnmapped, "connect lone")
-	r.state("file", peykv1.PackUnmapped, "has no Pack")
+	r.state("file", peykv1.PackUnmapped, "pack git connect file --path file.pack.yaml")
 	r.edit("web", annotate(peykv1.ResolveAnnotation, peykv1.ResolveGit))
 	r.has("web", "TAG", `"v1"`)
 	sync := r.sync()
-	sync.Spec.Mappings = []peykv1.PackMapping{{Pack: "lone", Path: "packs/" + r.ns + "/lone.pack.yaml"}, {Pack: "web", Disconnected: true}}
+	sync.Spec.Mappings = []peykv1.PackMapping{{Pack: "lone", Path: "packs/" + r.ns + "/lone.pack.yaml"}, {Pack: "web", Disconnected: true}, {Pack: "file", Path: "file.pack.yaml"}}
 	must(t, r.client.Update(t.Context(), sync))
 	r.state("lone", peykv1.PackSynced)
+	r.state("file", peykv1.PackSynced)
+	r.has("file", "TAG", `"v1"`)
 	path := "packs/" + r.ns + "/lone.pack.yaml"
 	if got := r.repo.Git("log", "-1", "--format=%s", "main"); got != fmt.Sprintf("Initializing pack lone with path %q", path) {
 		t.Errorf("the commit is %q", got)

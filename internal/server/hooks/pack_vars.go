@@ -2,7 +2,6 @@ package hooks
 
 import (
 	"context"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/pack/token"
 	"github.com/peyk/peyk/internal/reconcile"
+	"github.com/peyk/peyk/internal/writeback"
 )
 
 // PackVarsDeps are what the deploy webhook needs.
@@ -113,7 +113,7 @@ func (h *PackVars) receive(w http.ResponseWriter, r *http.Request) (*call, error
 	if r.Method != http.MethodPost {
 		return nil, refuse(http.StatusMethodNotAllowed, "the deploy webhook takes POST only", "use curl -X POST")
 	}
-	c := &call{from: r.RemoteAddr, began: h.now(), request: rand.Text()[:12]}
+	c := &call{from: r.RemoteAddr, began: h.now(), request: writeback.NewRequest()}
 	var err error
 	if c.wishes, err = readWishes(r); err != nil {
 		return nil, err
