@@ -13,6 +13,8 @@ const (
 	sourceOCI = "oci"
 	// sourceHelm is a Helm repository; its applications are HelmReleases.
 	sourceHelm = "helm"
+	// sourcePack are the charts inside Peyk; its applications are Packs, in a cluster with a node.
+	sourcePack = "pack"
 )
 
 // runLabel is on everything in the cluster that this program made.

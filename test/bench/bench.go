@@ -135,7 +135,11 @@ func (r *round) dirOfRound(dir string) {
 
 func (r *round) reachCluster(ctx context.Context) (err error) {
 	if r.o.kubeconfig == "" {
-		r.cluster, err = startCluster(ctx, r.dir)
+		nodes := 0
+		if r.source == sourcePack {
+			nodes = 1
+		}
+		r.cluster, err = startCluster(ctx, r.dir, nodes)
 	} else {
 		r.cluster, err = connect(r.o.kubeconfig)
 	}

@@ -56,14 +56,18 @@ func connect(kubeconfig string) (*cluster, error) {
 	return c, nil
 }
 
-// startCluster starts a control plane without nodes and installs the definitions of Peyk's kinds.
-func startCluster(ctx context.Context, dir string) (*cluster, error) {
+// startCluster starts a control plane, and nodes if there are to be any, and installs the definitions of Peyk's kinds.
+func startCluster(ctx context.Context, dir string, nodes int) (*cluster, error) {
 	program, err := testkit.Program("peyk-local")
 	if err != nil {
 		return nil, err
 	}
 	started := &cluster{program: program, dir: filepath.Join(dir, "cluster")}
-	out, err := started.local(ctx, "up", "--control-plane-only", "-o", "json")
+	args := []string{"up", "--control-plane-only", "-o", "json"}
+	if nodes > 0 {
+		args = []string{"up", "--nodes", strconv.Itoa(nodes), "--without-s3", "-o", "json"}
+	}
+	out, err := started.local(ctx, args...)
 	if err != nil {
 		return nil, errors.Join(err, started.stop())
 	}

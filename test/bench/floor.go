@@ -26,7 +26,7 @@ func (r *round) firstFloor(ctx context.Context) error { return r.floor(ctx, "bef
 
 // floor applies the objects of all applications with a bare client, in the first version and then in the second.
 func (r *round) floor(ctx context.Context, when string) error {
-	if !r.o.wants("a", "b", "g") {
+	if !r.o.wants("a", "b", "g", "p") {
 		return nil
 	}
 	f := &r.floors
@@ -59,13 +59,21 @@ func (r *round) floor(ctx context.Context, when string) error {
 func (r *round) floorObjects(floor, version string) ([]prepared, error) {
 	var all []*unstructured.Unstructured
 	for i := range r.n {
-		objects, err := rendered(r.floorSpace(floor, i), appName(i), version)
+		objects, err := r.floorApp(r.floorSpace(floor, i), i, version)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, objects...)
 	}
 	return prepare(all)
+}
+
+// floorApp are the objects of an application, as the operator makes them.
+func (r *round) floorApp(namespace string, i int, version string) ([]*unstructured.Unstructured, error) {
+	if r.source == sourcePack {
+		return r.packFloor(namespace, i, version)
+	}
+	return rendered(namespace, appName(i), version)
 }
 
 func (r *round) applyBare(ctx context.Context, objects []prepared, check bool) (outcome, error) {

@@ -25,6 +25,7 @@ var (
 
 // plurals of the kinds that this program speaks of.
 var plurals = map[string]string{
+	"ConfigMap":                "configmaps",
 	"CustomResourceDefinition": "customresourcedefinitions",
 	"Deployment":               "deployments",
 	"GitRepository":            "gitrepositories",
@@ -33,6 +34,7 @@ var plurals = map[string]string{
 	"Ingress":                  "ingresses",
 	"Kustomization":            "kustomizations",
 	"Namespace":                "namespaces",
+	"Pack":                     "packs",
 	"OCIRepository":            "ocirepositories",
 	"Receiver":                 "receivers",
 	"RoleBinding":              "rolebindings",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,6 +105,9 @@ func (o *options) check() error {
 			return fmt.Errorf("--sources: %q is not one of git, oci", s)
 		}
 	}
+	if o.wants("p") && (o.kubeconfig != "" || os.Getuid() != 0) {
+		return errors.New("--scenarios p: it starts a cluster with a node, which root can, and takes no other")
+	}
 	if o.kubeconfig == "" && o.operator != peyk {
 		return errors.New("--operator: only peyk is started by this program; give --kubeconfig for one that runs already")
 	}
@@ -122,6 +126,9 @@ func (o *options) rounds() []string {
 	}
 	if o.wants("g") {
 		all = append(all, sourceHelm)
+	}
+	if o.wants("p") {
+		all = append(all, sourcePack)
 	}
 	return all
 }

@@ -20,9 +20,10 @@ var scenarios = []scenario{
 	{"a", "first install", plain("a", "b", "c", "d", "e", "h"), (*round).install},
 	{"b", "upgrade of all", plain("b"), (*round).upgrade},
 	{"g", "HelmReleases", releases, (*round).releases},
-	{"floor", "the bare client again", wanted("a", "b", "g"), (*round).lastFloor},
+	{"p", "Packs", packs, (*round).packs},
+	{"floor", "the bare client again", wanted("a", "b", "g", "p"), (*round).lastFloor},
 	{"c", "one application changes", fromGit("c"), (*round).change},
-	{"d", "nothing changes", wanted("d"), (*round).rest},
+	{"d", "nothing changes", func(r *round) bool { return r.source != sourcePack && r.o.wants("d") }, (*round).rest},
 	{"e", "drift", fromGit("e"), (*round).drift},
 	{"f", "a chain of ten", fromGit("f"), (*round).chain},
 	{"h", "killed and started again", fromGit("h"), (*round).restart},
@@ -39,10 +40,12 @@ func wanted(names ...string) func(*round) bool {
 
 // plain is wanted for applications that are Kustomizations.
 func plain(names ...string) func(*round) bool {
-	return func(r *round) bool { return r.source != sourceHelm && r.o.wants(names...) }
+	return func(r *round) bool { return (r.source == sourceGit || r.source == sourceOCI) && r.o.wants(names...) }
 }
 
 func releases(r *round) bool { return r.source == sourceHelm }
+
+func packs(r *round) bool { return r.source == sourcePack }
 
 // fromGit is wanted for what is the same for every source, and measured once.
 func fromGit(name string) func(*round) bool {
@@ -50,7 +53,7 @@ func fromGit(name string) func(*round) bool {
 }
 
 // defaults are the scenarios that run when none are named.
-func defaults() []string { return []string{"a", "b", "c", "d", "e", "f", "g", "h"} }
+func defaults() []string { return []string{"a", "b", "c", "d", "e", "f", "g", "h"} } // not p, which needs root
 
 func describeScenarios() string {
 	var all []string

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -20,7 +21,11 @@ func (r *round) makeSpaces(ctx context.Context) error {
 	for i := range r.n {
 		names = append(names, space(r.source, i))
 	}
-	for _, floor := range floorNames {
+	floors := floorNames
+	if r.source == sourcePack {
+		floors = append(slices.Clone(floors), "helm")
+	}
+	for _, floor := range floors {
 		for i := range min(r.n, floorSpaces) {
 			names = append(names, r.floorSpace(floor, i))
 		}
@@ -49,7 +54,7 @@ func (r *round) makeSpaces(ctx context.Context) error {
 
 // makeReceiver makes the webhook of all sources, and finds its path.
 func (r *round) makeReceiver(ctx context.Context) error {
-	if r.operator.webhook == "" {
+	if r.operator.webhook == "" || r.source == sourcePack {
 		return nil
 	}
 	objects, err := parse(fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: hook, namespace: %[1]s}, stringData: {token: bench-%[3]s}}
@@ -119,12 +124,16 @@ func (r *round) annotate(ctx context.Context) error {
 var (
 	kustomizations = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
 	helmReleases   = schema.GroupVersionResource{Group: "helm.toolkit.fluxcd.io", Version: "v2", Resource: "helmreleases"}
+	packKinds      = schema.GroupVersionResource{Group: "k8s.kubit.ir", Version: "v1alpha1", Resource: "packs"}
 )
 
 // owners is the resource of the applications.
 func (r *round) owners() schema.GroupVersionResource {
-	if r.source == sourceHelm {
+	switch r.source {
+	case sourceHelm:
 		return helmReleases
+	case sourcePack:
+		return packKinds
 	}
 	return kustomizations
 }
