@@ -187,38 +187,20 @@ func (h *PackVars) deploy(ctx context.Context, c *call) (*answer, error) {
 	if c.key == "" {
 		return h.change(ctx, c)
 	}
-	unlock := h.keys.lock(string(c.pack.UID) + "/" + c.key)
+	defer h.keys.lock(string(c.pack.UID) + "/" + c.key)()
 	given, err := h.ledger.begin(ctx, c)
 	if err != nil || given != nil {
-		unlock()
 		return given, err
 	}
 	done, err := h.change(ctx, c)
-	if err == nil && done.Commit != "" && done.Changed {
-		// The commit is the record: the caller need not wait for the answer to be written down, only the next one with the key.
-		go func() {
-			defer unlock()
-			h.finish(context.WithoutCancel(ctx), c, done)
-		}()
-		return done, nil
-	}
-	defer unlock()
 	if isRefusal(err) {
 		h.ledger.drop(ctx, c)
 	}
 	if err != nil {
 		return nil, err
 	}
+	// Before the caller knows: a commit of long ago is not looked for in Git.
 	return done, h.ledger.finish(ctx, c, done)
-}
-
-// finish writes an answer down that was given already.
-func (h *PackVars) finish(ctx context.Context, c *call, done *answer) {
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	if err := h.ledger.finish(ctx, c, done); err != nil {
-		h.Log.WarnContext(ctx, "writing the answer of a webhook down", "pack", c.name(), "error", err.Error())
-	}
 }
 
 // change writes the vars to where the Pack lives.
