@@ -106,7 +106,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := len(definitions) + 5; checked != want {
+	if want := len(definitions) + 7; checked != want {
 		t.Errorf("the API server was asked about %d objects, want %d: the namespace, the definitions, the roles and who calls", checked, want)
 	}
 }

@@ -73,7 +73,7 @@ func Objects(o Options) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	objects = append(objects, definitions...)
-	files := []string{"access.yaml", "service.yaml", "deployment.yaml", "admission.yaml"}
+	files := []string{"access.yaml", "roles.yaml", "service.yaml", "deployment.yaml", "admission.yaml"}
 	if o.IngressHost != "" {
 		files = append(files, "ingress.yaml")
 	}

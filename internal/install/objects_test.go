@@ -3,17 +3,21 @@ package install_test
 import (
 	"bytes"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 
+	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/install"
 )
 
@@ -111,5 +115,72 @@ func TestOptionsAreChecked(t *testing.T) {
 				t.Errorf("error = %v, want one that says %q", err, c.want)
 			}
 		})
+	}
+}
+
+// The built-in roles gain the right to read what a viewer sees of a release anyway, and nothing else: whoever writes Packs has
+// the rights of Peyk.
+func TestRoles(t *testing.T) {
+	const system = "peyk-system-"
+	grants := map[string]map[string][]string{}
+	for _, object := range objects(t, everything) {
+		if object.GetKind() != "ClusterRole" {
+			continue
+		}
+		role := &rbacv1.ClusterRole{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, role); err != nil {
+			t.Fatal(err)
+		}
+		grants[role.Name] = map[string][]string{}
+		for _, rule := range role.Rules {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					grants[role.Name][resource+"."+group] = rule.Verbs
+				}
+			}
+		}
+		for label := range role.Labels {
+			if strings.Contains(label, "aggregate-to") && (role.Name != system+"pack-viewer" || label != "rbac.authorization.k8s.io/aggregate-to-view") {
+				t.Errorf("%s has the label %s: the built-in role would gain its rights", role.Name, label)
+			}
+		}
+	}
+	read := []string{"get", "list", "watch"}
+	write := append(slices.Clone(read), "create", "update", "patch", "delete")
+	viewer := map[string][]string{
+		"packs.k8s.kubit.ir": read, "packrepositories.k8s.kubit.ir": read, "clusterpackrepositories.k8s.kubit.ir": read,
+		"secretreflectors.k8s.kubit.ir": read, "packsyncs.peyk.dev": read, "controllerrevisions.apps": {"get", "list"},
+	}
+	with := func(base map[string][]string, more map[string][]string) map[string][]string {
+		all := maps.Clone(base)
+		maps.Copy(all, more)
+		return all
+	}
+	editor := with(viewer, map[string][]string{"packs.k8s.kubit.ir": write, "configs.k8s.kubit.ir": write, "packreviews.render.peyk.dev": {"create"}})
+	want := map[string]map[string][]string{
+		system + "pack-viewer": viewer,
+		system + "pack-editor": editor,
+		system + "pack-admin": with(editor, map[string][]string{
+			"packrepositories.k8s.kubit.ir": write, "secretreflectors.k8s.kubit.ir": write, "packsyncs.peyk.dev": write,
+		}),
+	}
+	if diff := cmp.Diff(want, grants); diff != "" {
+		t.Errorf("the roles differ (-want +got):\n%s", diff)
+	}
+	// A role that names what the API server does not serve grants nothing.
+	served := map[string]bool{"controllerrevisions.apps": true, "packreviews.render.peyk.dev": true}
+	definitions, err := crds.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, definition := range definitions {
+		served[definition.GetName()] = true
+	}
+	for role, resources := range grants {
+		for resource := range resources {
+			if !served[resource] {
+				t.Errorf("%s: there are no %s", role, resource)
+			}
+		}
 	}
 }
