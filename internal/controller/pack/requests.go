@@ -10,13 +10,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/kube"
+	"github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/reconcile"
 )
 
@@ -90,7 +90,7 @@ func (p *pass) restart(ctx context.Context) error {
 	}
 	var rolled []string
 	for _, object := range objects {
-		path := restartPath(object.GroupVersionKind().GroupKind())
+		path := pack.RollPath(object.GroupVersionKind().GroupKind(), restartMark)
 		if path == nil {
 			continue
 		}
@@ -104,17 +104,6 @@ func (p *pass) restart(ctx context.Context) error {
 	}
 	status.LastHandledRestartAt = token
 	reconcile.Note(ctx, "Restarted", "rolling %s", enumerate(rolled))
-	return nil
-}
-
-// restartPath is where the mark stands that rolls the pods of a kind; nil for a kind without pods to roll.
-func restartPath(kind schema.GroupKind) []string {
-	switch kind {
-	case schema.GroupKind{Group: "apps", Kind: "Deployment"}, schema.GroupKind{Group: "apps", Kind: "StatefulSet"}, schema.GroupKind{Group: "apps", Kind: "DaemonSet"}:
-		return []string{"spec", "template", "metadata", "annotations", restartMark}
-	case schema.GroupKind{Group: "postgresql.cnpg.io", Kind: "Cluster"}:
-		return []string{"metadata", "annotations", "kubectl.kubernetes.io/restartedAt"}
-	}
 	return nil
 }
 

@@ -159,6 +159,23 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// A suspended repository is neither read nor written to, until it is resumed.
+func TestSuspended(t *testing.T) {
+	k := &catalog{index: &helm.Index{Revision: "sha256:ab", Charts: map[string][]helm.Version{"a": {}}}}
+	c := newClient(t, newRepository(packv1.PackRepositorySpec{URL: "https://charts.example", Suspend: true}))
+	obj, result := onePass(t, c, k)
+	if len(k.read) > 0 || len(obj.Status.Conditions) > 0 || result.RequeueAfter > 0 {
+		t.Errorf("suspended: read %d times, again after %s, status %+v", len(k.read), result.RequeueAfter, obj.Status)
+	}
+	obj.Spec.Suspend = false
+	if err := c.Update(t.Context(), obj); err != nil {
+		t.Fatal(err)
+	}
+	if obj, _ = onePass(t, c, k); len(k.read) != 1 || condition(obj, "Ready").Status != metav1.ConditionTrue {
+		t.Errorf("resumed: read %d times, status %+v", len(k.read), obj.Status)
+	}
+}
+
 func TestDeletedIsDropped(t *testing.T) {
 	k := &catalog{}
 	onePass(t, newClient(t), k)

@@ -12,7 +12,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +24,7 @@ import (
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/kube"
+	rules "github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/reconcile"
 )
 
@@ -40,6 +43,7 @@ type Deps struct {
 // Controller rolls workloads.
 type Controller struct {
 	client client.Client
+	direct client.Reader // past the cache
 	events reconcile.EventRecorder
 	clock  clock.PassiveClock
 	quiet  time.Duration
@@ -50,9 +54,9 @@ type Controller struct {
 	memos map[workload]*memo
 }
 
-// workload is what a pass is over: a Deployment, StatefulSet or DaemonSet, or a Pack, of which only the annotation is checked.
+// workload is what a pass is over: an object of one of rules.Workloads, or a Pack, of which only the annotation is checked.
 type workload struct {
-	kind string
+	gvk schema.GroupVersionKind
 	types.NamespacedName
 }
 
@@ -67,30 +71,25 @@ type memo struct {
 	version string
 }
 
-// kinds are those of the workloads.
-var kinds = []client.Object{&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}}
-
 // Setup adds the controller to mgr. It returns an error when the controller cannot be added.
 func Setup(mgr ctrl.Manager, d Deps) error {
 	if d.Quiet == 0 {
 		d.Quiet = Quiet
 	}
 	c := &Controller{
-		client: mgr.GetClient(), events: d.Events, clock: clock.RealClock{}, quiet: d.Quiet,
+		client: mgr.GetClient(), direct: mgr.GetAPIReader(), events: d.Events, clock: clock.RealClock{}, quiet: d.Quiet,
 		hashes: &hashes{cached: mgr.GetCache(), direct: mgr.GetAPIReader(), known: map[object]reading{}},
 		watch:  &watchList{}, memos: map[workload]*memo{},
 	}
 	b := builder.TypedControllerManagedBy[workload](mgr).Named("redeploy").
 		WithOptions(controller.TypedOptions[workload]{MaxConcurrentReconciles: d.Concurrent}).
-		Watches(&packv1.Pack{}, c.packs(), builder.WithPredicates(annotated())).
+		Watches(&packv1.Pack{}, c.ofPack(), builder.WithPredicates(annotated())).
 		WatchesMetadata(&corev1.ConfigMap{}, c.watchers(configMap)).
 		WatchesMetadata(&corev1.Secret{}, c.watchers(secret))
-	for _, kind := range kinds {
-		gvks, _, err := mgr.GetScheme().ObjectKinds(kind)
-		if err != nil {
-			return fmt.Errorf("adding the controller of redeployments: %w", err)
+	for _, kind := range rules.Workloads() {
+		if !kind.Foreign { // to watch a kind that the API server does not serve would end the process
+			b = b.WatchesMetadata(metadata(kind.GroupVersionKind), workloads(kind.GroupVersionKind), builder.WithPredicates(annotated()))
 		}
-		b = b.WatchesMetadata(kind, workloads(gvks[0].Kind), builder.WithPredicates(annotated()))
 	}
 	if err := b.Complete(c); err != nil {
 		return fmt.Errorf("adding the controller of redeployments: %w", err)
@@ -98,23 +97,39 @@ func Setup(mgr ctrl.Manager, d Deps) error {
 	return nil
 }
 
+// packs is the kind of Packs.
+var packs = packv1.GroupVersion.WithKind(packv1.PackKind)
+
+func metadata(gvk schema.GroupVersionKind) *metav1.PartialObjectMetadata {
+	obj := &metav1.PartialObjectMetadata{}
+	obj.SetGroupVersionKind(gvk)
+	return obj
+}
+
+// readerOf returns what reads a kind. Those that are not watched are not in the cache.
+func (c *Controller) readerOf(gvk schema.GroupVersionKind) client.Reader {
+	if gvk.Group == appsv1.GroupName {
+		return c.client
+	}
+	return c.direct
+}
+
 // cacheLag is how long a workload is put off that the cache does not show as it was written here.
 const cacheLag = 50 * time.Millisecond
 
 // Reconcile looks at one workload.
 func (c *Controller) Reconcile(ctx context.Context, w workload) (ctrl.Result, error) {
-	if w.kind == packv1.PackKind {
+	if w.gvk == packs {
 		return ctrl.Result{}, c.checkPack(ctx, w)
 	}
-	obj := &metav1.PartialObjectMetadata{}
-	obj.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(w.kind))
-	err := c.client.Get(ctx, w.NamespacedName, obj)
-	if apierrors.IsNotFound(err) || err == nil && !obj.DeletionTimestamp.IsZero() {
+	obj := metadata(w.gvk)
+	err := c.readerOf(w.gvk).Get(ctx, w.NamespacedName, obj)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) || err == nil && !obj.DeletionTimestamp.IsZero() {
 		c.forget(w)
 		return ctrl.Result{}, nil
 	}
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("reading %s %s: %w", w.kind, w.NamespacedName, err)
+		return ctrl.Result{}, fmt.Errorf("reading %s %s: %w", w.gvk.Kind, w.NamespacedName, err)
 	}
 	refs, keep, err := c.refsOf(ctx, w, obj)
 	if err != nil {

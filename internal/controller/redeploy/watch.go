@@ -2,13 +2,15 @@ package redeploy
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -18,6 +20,7 @@ import (
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/apply"
+	rules "github.com/peyk/peyk/internal/pack"
 )
 
 // watchList knows who watches what.
@@ -149,28 +152,32 @@ func annotated() predicate.Predicate {
 	}}
 }
 
-// said is what an object says about what is watched.
-func said(obj client.Object) [6]string {
+// said is what an object says about what is watched. Of a Pack that watches something its last application is a part, for that is
+// when there are workloads which nobody has seen that are not watched themselves.
+func said(obj client.Object) [7]string {
 	pack, _ := obj.(*packv1.Pack)
-	suspended, going := "", ""
+	suspended, going, applied := "", "", ""
 	if pack != nil && pack.Spec.Suspend {
 		suspended = "suspended"
+	}
+	if pack != nil && pack.Annotations[Annotation] != "" {
+		applied = fmt.Sprint(pack.Status.ReleaseRevision, pack.Status.LastAppliedTime)
 	}
 	if obj.GetDeletionTimestamp() != nil {
 		going = "going"
 	}
-	return [6]string{
+	return [7]string{
 		obj.GetAnnotations()[Annotation], obj.GetAnnotations()[stateAnnotation],
-		obj.GetLabels()[apply.Packs.NameLabel], obj.GetLabels()[apply.Packs.NamespaceLabel], suspended, going,
+		obj.GetLabels()[apply.Packs.NameLabel], obj.GetLabels()[apply.Packs.NamespaceLabel], suspended, going, applied,
 	}
 }
 
 type wake = handler.TypedEventHandler[client.Object, workload]
 
 // workloads wakes a workload for what happens to itself.
-func workloads(kind string) wake {
+func workloads(gvk schema.GroupVersionKind) wake {
 	return handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []workload {
-		return []workload{{kind, client.ObjectKeyFromObject(obj)}}
+		return []workload{{gvk, client.ObjectKeyFromObject(obj)}}
 	})
 }
 
@@ -181,19 +188,23 @@ func (c *Controller) watchers(kind string) wake {
 	})
 }
 
-// packs wakes a Pack and the workloads of its release.
-func (c *Controller) packs() wake {
+// ofPack wakes a Pack and the workloads of its release.
+func (c *Controller) ofPack() wake {
 	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, pack client.Object) []workload {
-		all := []workload{{packv1.PackKind, client.ObjectKeyFromObject(pack)}}
+		all := []workload{{packs, client.ObjectKeyFromObject(pack)}}
 		labels := client.MatchingLabels{apply.Packs.NameLabel: pack.GetName(), apply.Packs.NamespaceLabel: pack.GetNamespace()}
-		for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
+		for _, kind := range rules.Workloads() {
+			if kind.Foreign && pack.GetAnnotations()[Annotation] == "" {
+				continue // nothing of it is asked for, and a call for each Pack is much
+			}
 			list := &metav1.PartialObjectMetadataList{}
-			list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind + "List"))
-			if err := c.client.List(ctx, list, client.InNamespace(pack.GetNamespace()), labels, client.UnsafeDisableDeepCopy); err != nil {
-				log.FromContext(ctx).Error(err, "listing the workloads of a Pack", "kind", kind)
+			list.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+			err := c.readerOf(kind.GroupVersionKind).List(ctx, list, client.InNamespace(pack.GetNamespace()), labels, client.UnsafeDisableDeepCopy)
+			if err != nil && !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err) {
+				log.FromContext(ctx).Error(err, "listing the workloads of a Pack", "kind", kind.Kind)
 			}
 			for i := range list.Items {
-				all = append(all, workload{kind, client.ObjectKeyFromObject(&list.Items[i])})
+				all = append(all, workload{kind.GroupVersionKind, client.ObjectKeyFromObject(&list.Items[i])})
 			}
 		}
 		return all

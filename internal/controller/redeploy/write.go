@@ -10,28 +10,32 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	rules "github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/reconcile"
 )
 
 const (
 	// stateAnnotation is on the workload and holds the hashes of what its pods were started with.
 	stateAnnotation = "pack-operator.k8s.kubit.ir/watched"
-	// rollAnnotation is on the pod template: another value makes other pods.
+	// rollAnnotation is on the pod template: another value makes other pods. Kinds without one have their own: rules.RollPath.
 	rollAnnotation = "pack-operator.k8s.kubit.ir/redeployed-for"
 	// manager is the field manager of both. It is nobody else's, so that no apply takes them for drift, or takes them away.
 	manager = "peyk-redeploy"
 )
 
-// write keeps the state on the workload and, to roll, changes the pod template in the same request: a crash leaves both or
+// write keeps the state on the workload and, to roll, changes what rolls its pods in the same request: a crash leaves both or
 // neither.
 func (c *Controller) write(ctx context.Context, obj *metav1.PartialObjectMetadata, m *memo, s state, roll bool) error {
 	patch := map[string]any{"metadata": annotations(stateAnnotation, s.String())}
-	if roll {
-		patch["spec"] = map[string]any{"template": map[string]any{"metadata": annotations(rollAnnotation, s.digest())}}
+	if path := rules.RollPath(obj.GroupVersionKind().GroupKind(), rollAnnotation); roll {
+		if err := unstructured.SetNestedField(patch, s.digest(), path...); err != nil {
+			return fmt.Errorf("making the patch: %w", err)
+		}
 	}
 	body, err := json.Marshal(patch)
 	if err != nil {

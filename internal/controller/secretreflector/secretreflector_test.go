@@ -90,6 +90,44 @@ func TestDriftOfACopy(t *testing.T) {
 	}
 }
 
+// While it is suspended copies are neither changed, nor put back, nor made, nor taken away, whatever wakes it.
+func TestSuspend(t *testing.T) {
+	r := newRig(t, tenancy.Policy{})
+	one, two := r.namespace(nil), r.namespace(nil)
+	r.secret(r.ns, "login", data{"a": "1"})
+	r.reflector(func(s *packv1.SecretReflectorSpec) { s.Targets.Namespaces = []string{one} })
+	copied := r.holds(one, "login", data{"a": "1"})
+	r.becomes("True", "Succeeded")
+	r.edit(func(s *packv1.SecretReflectorSpec) { s.Suspend = true })
+	copied.Data["a"] = []byte("drifted")
+	must(t, r.client.Update(t.Context(), copied))
+	r.secret(r.ns, "login", data{"a": "2"})
+	r.edit(func(s *packv1.SecretReflectorSpec) { s.Targets.Namespaces = []string{two} })
+	before := r.get()
+	r.take()
+	// A second one in the same cluster shows that what wakes both has come.
+	witness := &packv1.SecretReflector{ObjectMeta: metav1.ObjectMeta{Namespace: r.ns, Name: "witness"}}
+	witness.Spec.SecretRef.Name, witness.Spec.TargetName, witness.Spec.Targets.Namespaces = "login", "seen", []string{two}
+	must(t, r.client.Create(t.Context(), witness))
+	t.Cleanup(func() { _ = r.client.Delete(context.Background(), witness) })
+	r.secret(r.ns, "login", data{"a": "3"})
+	r.holds(two, "seen", data{"a": "3"})
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		for _, call := range r.take() {
+			if strings.HasSuffix(call, "/login") && !strings.HasPrefix(call, "GET ") {
+				t.Fatalf("suspended: %s", call)
+			}
+		}
+	}
+	r.holds(one, "login", data{"a": "drifted"})
+	if after := r.get(); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("the status was written: %+v", after.Status)
+	}
+	r.edit(func(s *packv1.SecretReflectorSpec) { s.Suspend = false })
+	r.holds(two, "login", data{"a": "3"})
+	r.gone(one, "login")
+}
+
 func TestKeysAndNames(t *testing.T) {
 	r := newRig(t, tenancy.Policy{})
 	target := r.namespace(nil)
