@@ -112,3 +112,28 @@ func TestRetiredFields(t *testing.T) {
 		}
 	}
 }
+
+// What `kubectl get packs` shows, and with -o wide besides.
+func TestColumnsOfPacks(t *testing.T) {
+	for _, definition := range definitions(t) {
+		if definition.Name != "packs.k8s.kubit.ir" {
+			continue
+		}
+		var narrow, wide []string
+		for _, column := range definition.Spec.Versions[0].AdditionalPrinterColumns {
+			if column.Priority == 0 {
+				narrow = append(narrow, column.Name)
+			} else {
+				wide = append(wide, column.Name+" "+column.JSONPath)
+			}
+		}
+		if diff := cmp.Diff([]string{"Chart", "Version", "Constraint", "Phase", "Ready", "Message", "Age"}, narrow); diff != "" {
+			t.Errorf("columns (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"Newest .status.newestVersion", "AutoUpgrade .spec.autoUpgrade"}, wide); diff != "" {
+			t.Errorf("wide columns (-want +got):\n%s", diff)
+		}
+		return
+	}
+	t.Error("there is no definition of Packs")
+}

@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
+	peykv1 "github.com/peyk/peyk/api/peyk/v1alpha1"
 	"github.com/peyk/peyk/internal/cli"
 	"github.com/peyk/peyk/internal/operator"
 )
@@ -92,13 +93,25 @@ func inventory() []client.Object {
 	return []client.Object{
 		&packv1.Pack{
 			ObjectMeta: named("base", "postgres"), Spec: packv1.PackSpec{Chart: packv1.PackChart{Name: "postgres"}},
-			Status: packv1.PackStatus{ResolvedVersion: "0.6.3", Phase: packv1.PackApplied, ObservedGeneration: 1, Conditions: condition("True", "release postgres.v1 is healthy")},
+			Status: packv1.PackStatus{ResolvedVersion: "0.6.3", NewestVersion: "0.6.3", Phase: packv1.PackApplied, ObservedGeneration: 1, Conditions: condition("True", "release postgres.v1 is healthy")},
 		},
 		&packv1.Pack{
 			ObjectMeta: named("shop", "sample-app"), Spec: packv1.PackSpec{Chart: packv1.PackChart{Name: "simplepack"}},
 			Status: packv1.PackStatus{Phase: packv1.PackInvalid, Conditions: condition("False", "spec.values.workloads.main.image:\n  undefined var DOCKER_TAG")},
 		},
 		&packv1.Pack{ObjectMeta: named("base", "new"), Spec: packv1.PackSpec{Chart: packv1.PackChart{Name: "redis"}}},
+		&packv1.Pack{
+			ObjectMeta: named("shop", "web"), Spec: packv1.PackSpec{Chart: packv1.PackChart{Name: "genpack", Version: new("~=0.1.99")}},
+			Status: packv1.PackStatus{ResolvedVersion: "0.1.99", NewestVersion: "0.1.101", Phase: packv1.PackApplied, ObservedGeneration: 1, Conditions: condition("True", "version 0.1.101 is available")},
+		},
+		&peykv1.PackSync{
+			ObjectMeta: named("shop", "deploy"), Spec: peykv1.PackSyncSpec{URL: "https://git.example.org/shop.git"},
+			Status: peykv1.PackSyncStatus{Revision: revision, Connected: "1/2", ObservedGeneration: 1, Conditions: condition("True", "1/2 Packs in sync with branch main")},
+		},
+		&packv1.SecretReflector{
+			ObjectMeta: named("shop", "registry"), Spec: packv1.SecretReflectorSpec{SecretRef: packv1.ReflectedSecret{Name: "login"}, Suspend: true},
+			Status: packv1.SecretReflectorStatus{Synced: "12/14", ObservedGeneration: 1, Conditions: condition("False", "2 of 14 targets have another Secret of that name")},
+		},
 		&ksv1.Kustomization{
 			ObjectMeta: named("base", "apps"), Spec: ksv1.KustomizationSpec{SourceRef: ksv1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "deploy"}},
 			Status: ksv1.KustomizationStatus{LastAppliedRevision: revision, ObservedGeneration: 1, Conditions: condition("True", "Applied revision: "+revision)},
@@ -123,6 +136,9 @@ func TestGet(t *testing.T) {
 		"get-packs-all":      "get packs -A",
 		"get-packs-selected": "get pk -A -l team=shop",
 		"get-pack-name":      "get pack postgres",
+		"get-packsyncs":      "get pks -n shop",
+		"get-reflectors":     "get secretreflectors -A",
+		"pack-list":          "pack list -n shop",
 		"get-pack-json":      "get pack postgres -o json",
 		"get-packs-yaml":     "get packs -A -o yaml",
 		"get-ks":             "get ks",
@@ -207,6 +223,7 @@ func TestKubeconfigErrors(t *testing.T) {
 	}{
 		"empty":           {[]string{"get", "packs", "--kubeconfig", empty}, "no cluster is configured"},
 		"unknown context": {[]string{"get", "packs", "--kubeconfig", gone, "--context", "x"}, "kubectl config get-contexts"},
+		"its short form":  {[]string{"get", "packs", "--kubeconfig", gone, "-x", "other"}, `context "other" does not exist`},
 		"nobody listens":  {[]string{"get", "packs", "--kubeconfig", gone}, "check that it runs"},
 		"install":         {[]string{"install", "--image", "a", "--kubeconfig", gone}, "check that it runs"},
 		"operator":        {[]string{"operator", "--kubeconfig", gone, "--metrics-addr", "0", "--data-dir", t.TempDir()}, "check that it runs"},
@@ -228,7 +245,7 @@ func TestHelp(t *testing.T) {
 		"bootstrap", "bootstrap git", "build kustomization", "check", "create", "create source git", "create secret receiver", "create tenant", "delete", "delete source git",
 		"diff kustomization", "diff helmrelease", "diff pack", "events", "export", "logs", "migrate", "resume", "stats", "suspend", "trace", "tree kustomization", "uninstall",
 		"", "build", "get", "get all", "get packs", "get kustomizations", "get receivers", "get repositories", "get sources", "get sources git",
-		"install", "operator", "pack", "pack token", "reconcile", "reconcile pack", "reconcile kustomization", "reconcile source", "reconcile source git", "version",
+		"clear-cache", "helm-diff", "helm-template", "install", "operator", "pack", "pack git remove", "pack token", "reconcile", "reconcile pack", "reconcile kustomization", "reconcile source", "reconcile source git", "version",
 	} {
 		stdout, stderr, code := run(t, newApp(nil), append(strings.Fields(line), "--help")...)
 		usage := "Usage:\n  " + strings.TrimSpace("peyk "+line)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 
@@ -73,6 +74,7 @@ func explainCluster(err error, access Access) error {
 		where = fmt.Sprintf("the context %q", access.Context)
 	}
 	_, network := errors.AsType[net.Error](err)
+	_, file := errors.AsType[*fs.PathError](err) // one of this machine; its cause would pass for an error of the network
 	_, transport := errors.AsType[*url.Error](err)
 	_, named := errors.AsType[notFoundError](err)
 	switch {
@@ -82,7 +84,7 @@ func explainCluster(err error, access Access) error {
 		return unreachableError{fmt.Errorf("the cluster refuses the credentials of %s: log in again: %w", where, err)}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !transport:
 		return err
-	case network || transport:
+	case network && !file || transport:
 		return unreachableError{fmt.Errorf("the cluster of %s cannot be reached: check that it runs and that this is the right context: %w", where, err)}
 	case apierrors.IsForbidden(err):
 		return fmt.Errorf("the user of %s may not do that: use a context that has the right: %w", where, err)

@@ -56,7 +56,7 @@ func (a *App) newGet() *cobra.Command {
 		}
 		cmd.AddCommand(a.newGetKinds(k.plural, append([]string{k.word}, k.aliases...), "List the objects of kind "+k.gvk.Kind, k))
 	}
-	all := slices.Concat(sources(), appliers(), notifications(), []kind{packs()})
+	all := slices.Concat(sources(), appliers(), notifications(), []kind{packs(), packSyncs(), secretReflectors()})
 	cmd.AddCommand(
 		parent,
 		a.newGetKinds("all", nil, "List the objects of every kind", all...),

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -40,24 +41,27 @@ hooks are left out, nothing is changed. The user needs the right to create packr
 			if err != nil {
 				return err
 			}
-			if output == "" || output == "-" {
-				_, err = io.WriteString(cmd.OutOrStdout(), status.Manifests)
+			return writeResult(cmd, output, func(out io.Writer) error {
+				_, err := io.WriteString(out, status.Manifests)
 				return err
-			}
-			if err := os.WriteFile(output, []byte(status.Manifests), 0o600); err != nil {
-				return fmt.Errorf("writing the manifests: %w", err)
-			}
-			return nil
+			})
 		},
 	}
 	packFileFlag(cmd, &file)
-	cmd.Flags().StringVarP(&output, "outfile", "o", "", "file to write to (default: the output)")
+	outFileFlag(cmd, &output, "o")
 	return cmd
 }
 
 func (a *App) newPackDiff() *cobra.Command {
-	var file string
 	format := "text"
+	cmd := a.packDiff(&format, "")
+	cmd.Flags().StringVarP(&format, "output", "o", format, "text, json or yaml")
+	return cmd
+}
+
+// packDiff makes the command without the flag for the format. The short form of --outfile may be none.
+func (a *App) packDiff(format *string, short string) *cobra.Command {
+	var file, output string
 	cmd := &cobra.Command{
 		Use: "diff [NAME]", Short: "Show what a Pack would change in the cluster", Args: wants(cobra.MaximumNArgs(1)), ValidArgsFunction: a.completeNames(1, packs()),
 		Long: `Show what applying a Pack would change in the cluster: what somebody changed by hand and, with --packfile, what the file
@@ -71,39 +75,56 @@ to create packreviews.render.peyk.dev in the namespace.
   # before you commit
   peyk pack diff -f sample-app.pack.yaml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFormat(format, "text", "json", "yaml"); err != nil {
+			if err := checkFormat(*format, "text", "json", "yaml"); err != nil {
 				return err
 			}
 			status, err := a.review(cmd, args, file, true)
 			if err != nil {
 				return asTrouble(err)
 			}
-			return asTrouble(a.tellChanges(cmd, format, status.Changes))
+			return asTrouble(writeResult(cmd, output, func(out io.Writer) error { return a.tellChanges(out, *format, status.Changes) }))
 		},
 	}
 	packFileFlag(cmd, &file)
-	cmd.Flags().StringVarP(&format, "output", "o", format, "text, json or yaml")
+	outFileFlag(cmd, &output, short)
 	return cmd
+}
+
+func outFileFlag(cmd *cobra.Command, output *string, short string) {
+	cmd.Flags().StringVarP(output, "outfile", short, "", "file to write to (default: the output)")
+}
+
+// writeResult has a result written to a file, or to the output when none is named.
+func writeResult(cmd *cobra.Command, file string, write func(io.Writer) error) error {
+	if file == "" || file == "-" {
+		return write(cmd.OutOrStdout())
+	}
+	var text bytes.Buffer
+	result := write(&text)
+	if err := os.WriteFile(file, text.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("writing the result: %w: name another file with --outfile", err)
+	}
+	return result
 }
 
 func packFileFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVarP(file, "packfile", "f", "", "file with the Pack as it is to become, - for the input; with several Packs in it, NAME says which")
 }
 
-func (a *App) tellChanges(cmd *cobra.Command, format string, changes []renderv1.PackChange) error {
+func (a *App) tellChanges(out io.Writer, format string, changes []renderv1.PackChange) error {
 	if format != "text" {
-		if err := writeValue(cmd.OutOrStdout(), format, append([]renderv1.PackChange{}, changes...)); err != nil {
+		if err := writeValue(out, format, append([]renderv1.PackChange{}, changes...)); err != nil {
 			return err
 		}
 	}
-	say, found := newPrinter(cmd.OutOrStdout(), a.plain), false
+	say, found := newPrinter(out, a.plain), false
 	for _, change := range changes {
 		found = found || change.Action != "skipped"
 		if format != "text" {
 			continue
 		}
 		say.Action("%s %s", change.Object, change.Action)
-		if _, err := io.WriteString(cmd.OutOrStdout(), change.Difference); err != nil {
+		if _, err := io.WriteString(out, change.Difference); err != nil {
 			return err
 		}
 	}

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -375,5 +380,151 @@ func TestPackClearCache(t *testing.T) {
 	}
 	if _, stderr, code := run(t, newApp(newClient(t, interceptor.Funcs{})), "pack", "clear-cache"); code != cli.ExitNotFound {
 		t.Errorf("without repositories: exit code %d: %s", code, stderr)
+	}
+}
+
+// The names that kubit-cli has for them do the same, with its options.
+func TestKubitNames(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.pack.yaml")
+	must(t, os.WriteFile(file, []byte("apiVersion: k8s.kubit.ir/v1alpha1\nkind: Pack\nmetadata: {name: web}\nspec: {chart: {name: simplepack}}\n"), 0o600))
+	changed := []renderv1.PackChange{{Object: "Service/shop/web", Action: "drifted", Difference: "\nspec.port\n"}}
+	for name, c := range map[string]struct {
+		line    string
+		changes []renderv1.PackChange
+		code    int
+		wrote   string
+	}{
+		"helm-template":            {"helm-template web -n shop -x c", nil, cli.ExitOK, "kind: Rendered"},
+		"helm-template of a file":  {"helm-template -f FILE -n shop -o OUT", nil, cli.ExitOK, "kind: Rendered"},
+		"helm-diff":                {"helm-diff web -n shop", changed, cli.ExitFailed, "Service/shop/web drifted\n\nspec.port"},
+		"helm-diff to a file":      {"helm-diff --packfile FILE -n shop -o OUT", changed, cli.ExitFailed, "Service/shop/web drifted\n\nspec.port"},
+		"no difference":            {"helm-diff web -n shop --outfile OUT", nil, cli.ExitOK, ""},
+		"pack diff to a file":      {"pack diff web -n shop -o json --outfile OUT", changed, cli.ExitFailed, `"action": "drifted"`},
+		"diff, no such folder":     {"helm-diff web -n shop -o OUT/in/it", changed, cli.ExitTrouble, ""},
+		"template, no such folder": {"helm-template web -n shop -o OUT/in/it", nil, cli.ExitFailed, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := filepath.Join(t.TempDir(), "out")
+			cluster := newClient(t, reviewing(func(r *renderv1.PackReview) error {
+				if r.Namespace != "shop" || r.Spec.Name != "web" && r.Spec.Pack.Name != "web" {
+					t.Errorf("asked about %s/%+v", r.Namespace, r.Spec)
+				}
+				r.Status.Manifests, r.Status.Changes = "---\nkind: Rendered\n", c.changes
+				return nil
+			}))
+			line := strings.NewReplacer("FILE", file, "OUT", out).Replace(c.line)
+			stdout, stderr, code := run(t, newApp(cluster), strings.Fields(line)...)
+			if code != c.code {
+				t.Fatalf("exit code %d, want %d: %s%s", code, c.code, stdout, stderr)
+			}
+			wrote := stdout
+			if strings.HasSuffix(c.line, "OUT") {
+				data, err := os.ReadFile(out)
+				must(t, err)
+				if wrote = string(data); stdout != "" {
+					t.Errorf("printed too: %s", stdout)
+				}
+			}
+			if !strings.Contains(wrote, c.wrote) || c.wrote == "" && wrote != "" {
+				t.Errorf("wrote %q, want %q", wrote, c.wrote)
+			}
+		})
+	}
+	shared := &packv1.ClusterPackRepository{ObjectMeta: metav1.ObjectMeta{Name: "kubit-paas"}}
+	cluster := newClient(t, interceptor.Funcs{}, shared)
+	stdout, stderr, code := run(t, newApp(cluster), "clear-cache", "-x", "c")
+	if code != cli.ExitOK {
+		t.Fatalf("clear-cache: exit code %d: %s%s", code, stdout, stderr)
+	}
+	must(t, cluster.Get(t.Context(), client.ObjectKeyFromObject(shared), shared))
+	if shared.Annotations[meta.ReconcileRequestAnnotation] == "" {
+		t.Error("clear-cache asked for nothing")
+	}
+	for _, name := range []string{"helm-template", "helm-diff", "clear-cache"} {
+		help, _, _ := run(t, newApp(nil), name, "--help")
+		if !strings.Contains(help, "\n  peyk "+name) || strings.Contains(help, "peyk pack "+strings.TrimPrefix(name, "helm-")) {
+			t.Errorf("the example of %s is of another command:\n%s", name, help)
+		}
+		if all, _, _ := run(t, newApp(nil), "--help"); strings.Contains(all, name) {
+			t.Errorf("%s is shown among the commands", name)
+		}
+	}
+}
+
+func TestPackVersions(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "apiVersion: v1\nentries:\n  simplepack:\n")
+		for _, version := range []string{"0.3.1", "0.3.10", "0.3.2", "0.4.0"} {
+			_, _ = fmt.Fprintf(w, "  - {apiVersion: v2, name: simplepack, version: %s, urls: [a.tgz]}\n", version)
+		}
+	}))
+	t.Cleanup(server.Close)
+	own := &packv1.PackRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "base", Name: "own"}, Spec: packv1.PackRepositorySpec{URL: server.URL}}
+	away := &packv1.PackRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "base", Name: "away"}, Spec: packv1.PackRepositorySpec{URL: "http://127.0.0.1:1"}}
+	of := func(name, repository string) *packv1.Pack {
+		obj := runningPack(name, "a")
+		obj.Spec.Chart.Repository = &packv1.PackRepositoryRef{Kind: packv1.PackRepositoryKind, Name: repository}
+		return obj
+	}
+	cluster := newClient(t, interceptor.Funcs{}, own, away, of("web", "own"), of("lost", "away"))
+	for name, c := range map[string]struct {
+		line string
+		code int
+		says string
+	}{
+		"of nobody":    {"versions nope", cli.ExitNotFound, `there is no Pack "nope"`},
+		"of several":   {"versions web lost", cli.ExitUsage, "accepts 1 arg"},
+		"as what":      {"versions web -o xml", cli.ExitUsage, "table, json, yaml"},
+		"not answered": {"versions lost", cli.ExitFailed, "http://127.0.0.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdout, stderr, code := run(t, newApp(cluster), append([]string{"pack"}, strings.Fields(c.line)...)...)
+			if code != c.code || !strings.Contains(stderr, c.says) {
+				t.Errorf("exit code %d, want %d: %s%s\nwant %q", code, c.code, stdout, stderr, c.says)
+			}
+		})
+	}
+	stdout, stderr, code := run(t, newApp(cluster), "pack", "versions", "web")
+	if code != cli.ExitOK {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	golden(t, "pack-versions", stdout)
+	stdout, _, _ = run(t, newApp(cluster), "pack", "versions", "web", "-o", "json")
+	var versions []struct {
+		Version            string
+		Installed, Allowed bool
+	}
+	must(t, json.Unmarshal([]byte(stdout), &versions))
+	if got := fmt.Sprint(versions); got != "[{0.4.0 false false} {0.3.10 false true} {0.3.2 false true} {0.3.1 true true}]" {
+		t.Errorf("the versions are %s", got)
+	}
+}
+
+// An update is what is newer than the installed version and within the constraint, and nothing else.
+func TestPackListShowsUpdates(t *testing.T) {
+	for name, c := range map[string]struct{ installed, newest, want string }{
+		"newer":         {"0.3.9", "0.3.10", "0.3.10"},
+		"the same":      {"0.3.1", "0.3.1", ""},
+		"older":         {"0.3.10", "0.3.9", ""},
+		"not installed": {"", "0.3.1", ""},
+		"not known":     {"0.3.1", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			obj := runningPack("web", "a")
+			obj.Status.ResolvedVersion, obj.Status.NewestVersion = c.installed, c.newest
+			stdout, stderr, code := run(t, newApp(newClient(t, interceptor.Funcs{}, obj)), "pack", "list", "-l", "team=a")
+			lines := strings.Split(stdout, "\n")
+			if code != cli.ExitOK || len(lines) < 2 {
+				t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+			}
+			cells := strings.Split(lines[1], "\t")
+			got := make([]string, 0, len(cells))
+			for _, cell := range cells {
+				got = append(got, strings.TrimSpace(cell))
+			}
+			if want := []string{"web", "simplepack", c.installed, "~=0.3.1", c.want, "Applied", "True"}; !slices.Equal(got[:7], want) {
+				t.Errorf("the row is %q, want %q", got, want)
+			}
+		})
 	}
 }

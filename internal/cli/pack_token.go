@@ -42,6 +42,9 @@ ends them.`,
   peyk pack token rotate sample-app -n base`,
 		Args: wants(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if wish.Lifetime < 0 {
+				return usagef("--lifetime %s: must not be negative", wish.Lifetime)
+			}
 			create := token.CreateAs
 			if replace {
 				create = token.Replace

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -110,4 +111,51 @@ func TestPackTokens(t *testing.T) {
 	}
 	do(cli.ExitNotFound, "rotate app --name gitlab")
 	do(cli.ExitUsage, "revoke app")
+}
+
+func TestPackTokenReplaceAndLifetime(t *testing.T) {
+	pack := &packv1.Pack{ObjectMeta: metav1.ObjectMeta{Namespace: "base", Name: "app", UID: "6f1d4c1e-0000-4000-8000-000000000001"}}
+	cluster := newClient(t, interceptor.Funcs{}, pack)
+	give := func(flags ...string) string {
+		t.Helper()
+		stdout, stderr, code := run(t, newApp(cluster), append([]string{"pack", "token", "app", "-o", "json"}, flags...)...)
+		if code != cli.ExitOK {
+			t.Fatalf("%v: exit code %d: %s", flags, code, stderr)
+		}
+		var made struct{ Token string }
+		must(t, json.Unmarshal([]byte(stdout), &made))
+		return made.Token
+	}
+	valid := func(text string) bool {
+		t.Helper()
+		ok, err := token.Valid(t.Context(), cluster, pack, text)
+		must(t, err)
+		return ok
+	}
+	first, other := give("--name", "gitlab"), give("--name", "github")
+	if !valid(first) || !valid(other) {
+		t.Fatal("a token ended the one before it, without --replace")
+	}
+	before := time.Now()
+	last := give("--name", "gitlab", "--replace", "--lifetime", "90m")
+	if valid(first) || valid(other) || !valid(last) {
+		t.Errorf("with --replace the old tokens are valid: %v, %v; the new one: %v", valid(first), valid(other), valid(last))
+	}
+	stdout, _, _ := run(t, newApp(cluster), "pack", "token", "list", "app", "-o", "json")
+	var listed []struct {
+		Name    string
+		Expires *time.Time
+	}
+	must(t, json.Unmarshal([]byte(stdout), &listed))
+	if len(listed) != 1 || listed[0].Name != "gitlab" || listed[0].Expires == nil {
+		t.Fatalf("the list is %s", stdout)
+	}
+	if lives := listed[0].Expires.Sub(before); lives < 89*time.Minute || lives > 91*time.Minute {
+		t.Errorf("it lives %s, want 90 minutes", lives)
+	}
+	for _, wrong := range []string{"soon", "-1h"} {
+		if _, stderr, code := run(t, newApp(cluster), "pack", "token", "app", "--replace", "--lifetime="+wrong); code != cli.ExitUsage || !valid(last) {
+			t.Errorf("--lifetime %s: exit code %d, the last token is valid: %v: %s", wrong, code, valid(last), stderr)
+		}
+	}
 }

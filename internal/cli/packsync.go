@@ -26,7 +26,7 @@ cluster is committed, or detaches the Pack. A PackSync holds the connection.`,
   peyk pack git resolve web --take merge -n shop`,
 	})
 	cmd.AddCommand(
-		a.newPackGitAdd(), a.newPackGitStatus(), a.newPackGitLog(), a.newPackGitWebhook(),
+		a.newPackGitAdd(), a.newPackGitRemove(), a.newPackGitStatus(), a.newPackGitLog(), a.newPackGitWebhook(),
 		a.newPackGitConnect(), a.newPackGitDisconnect(), a.newPackGitCommit(), a.newPackGitResolve(),
 	)
 	return cmd
@@ -111,6 +111,37 @@ same are connected at once; those that differ wait for 'peyk pack git resolve'.`
 	flags.StringVar(&changes, "cluster-changes", "Commit", "what becomes of changes in the cluster: Commit or Detach")
 	noWaitFlag(cmd, &noWait)
 	_ = cmd.MarkFlagRequired("url")
+	return cmd
+}
+
+func (a *App) newPackGitRemove() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "remove NAME", Short: "End the connection with a repository; Packs and files stay", Args: wants(cobra.ExactArgs(1)),
+		Long: `End the connection with a repository, after asking whether that is meant: the PackSync is deleted, and its webhook with it.
+Packs and files stay as they are, and neither follows the other any more. Where the webhook is set in the Git server, remove
+it there.`,
+		Example: "  peyk pack git remove shop -n shop\n  peyk pack git remove shop --yes -n shop", ValidArgsFunction: a.completeNames(1, packSyncs()),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return usagef("name a PackSync: 'peyk get packsyncs' lists them")
+			}
+			return a.withSync(cmd, args[0], func(ctx context.Context, cluster *Cluster, sync *peykv1.PackSync) error {
+				if !yes {
+					question := fmt.Sprintf("Disconnect %s from %d Packs and files, which stay", sync.Spec.URL, len(sync.Status.Packs))
+					if err := confirm(cmd, question); err != nil {
+						return errors.New(strings.ReplaceAll(err.Error(), "--silent", "--yes"))
+					}
+				}
+				if err := cluster.Client.Delete(ctx, sync); client.IgnoreNotFound(err) != nil {
+					return fmt.Errorf("deleting PackSync %s: %w", sync.Name, err)
+				}
+				newPrinter(cmd.ErrOrStderr(), a.plain).Success("PackSync %s deleted; its Packs and files stay", sync.Name)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
 

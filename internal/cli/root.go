@@ -80,7 +80,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.access.Kubeconfig, "kubeconfig", "", "kubeconfig file (default: $KUBECONFIG, then ~/.kube/config)")
-	flags.StringVar(&a.access.Context, "context", "", "context of the kubeconfig (default: its current one)")
+	flags.StringVarP(&a.access.Context, "context", "x", "", "context of the kubeconfig (default: its current one)")
 	flags.StringVarP(&a.access.Namespace, "namespace", "n", "", "namespace of the objects (default: that of the context)")
 	flags.DurationVar(&a.limit, "timeout", 5*time.Minute, "how long to wait for the cluster")
 	flags.BoolVar(&a.plain, "no-color", false, "never colour the output (also with NO_COLOR in the environment)")
@@ -111,6 +111,7 @@ Exit codes:
 		a.newVault(),
 		a.newVersion(),
 	)
+	root.AddCommand(a.kubitPackCommands()...)
 	return root
 }
 

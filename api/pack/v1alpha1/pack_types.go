@@ -214,6 +214,8 @@ type PackStatus struct {
 // +kubebuilder:printcolumn:name="Chart",type=string,JSONPath=`.spec.chart.name`
 // +kubebuilder:printcolumn:name="Version",type=string,JSONPath=`.status.resolvedVersion`
 // +kubebuilder:printcolumn:name="Constraint",type=string,JSONPath=`.spec.chart.version`
+// +kubebuilder:printcolumn:name="Newest",type=string,JSONPath=`.status.newestVersion`,priority=1
+// +kubebuilder:printcolumn:name="AutoUpgrade",type=boolean,JSONPath=`.spec.autoUpgrade`,priority=1
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
