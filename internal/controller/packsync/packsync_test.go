@@ -3,6 +3,7 @@ package packsync_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,11 +68,17 @@ func TestFromGit(t *testing.T) {
 		"packs/web.pack.yaml":    strings.Replace(r.packFile("web", "v3"), "vars:", "varz:", 1),
 		"packs/second.pack.yaml": r.packFile("db", "v1"), "packs/third.pack.yaml": r.packFile("db", "v2"),
 		"packs/foreign.pack.yaml": strings.Replace(r.packFile("foreign", "v1"), "namespace: "+r.ns, "namespace: kube-system", 1),
+		"packs/pasted.pack.yaml":  strings.Replace(r.packFile("pasted", "v1"), "  vars:", "\u00a0\u00a0vars:", 1),
 		"packs/broken.pack.yaml":  "kind: Pack\napiVersion: k8s.kubit.ir/v1alpha1\nspec: [\n",
 	})
 	r.state("web", peykv1.PackInvalid, "varz")
 	r.state("foreign", peykv1.PackInvalid, "its own namespace only")
-	r.state("", peykv1.PackInvalid, "YAML")
+	for path, text := range map[string]string{"packs/broken.pack.yaml": "YAML", "packs/pasted.pack.yaml": "no-break spaces"} {
+		found := slices.IndexFunc(r.sync().Status.Packs, func(p peykv1.SyncedPack) bool { return p.Path == path })
+		if found < 0 || !strings.Contains(r.sync().Status.Packs[found].Message, text) {
+			t.Errorf("%s: %+v", path, r.sync().Status.Packs)
+		}
+	}
 	if second := r.state("db", peykv1.PackConflict, "second file"); second.Path != "packs/third.pack.yaml" {
 		t.Errorf("the second file is %s", second.Path)
 	}

@@ -15,6 +15,7 @@ import (
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	peykv1 "github.com/peyk/peyk/api/peyk/v1alpha1"
 	"github.com/peyk/peyk/internal/git"
+	"github.com/peyk/peyk/internal/pack"
 	"github.com/peyk/peyk/internal/writeback/yamlfile"
 )
 
@@ -104,6 +105,10 @@ func packsIn(f git.File, namespace string) ([]*file, error) {
 func parse(name string, data []byte, namespace string) []*file {
 	if !bytes.Contains(data, []byte(packv1.GroupVersion.Group)) {
 		return nil
+	}
+	// A parser would take such lines for something else, and not say so.
+	if err := pack.CheckBlanks(data); err != nil {
+		return []*file{{path: name, problem: err.Error()}}
 	}
 	documents, err := yamlfile.Documents(data)
 	if err != nil {
