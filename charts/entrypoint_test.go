@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,6 +39,10 @@ func TestMain(m *testing.M) {
 }
 
 func serve() {
+	if slices.Equal(os.Args[1:], []string{"--version"}) {
+		fmt.Println("postgres (PostgreSQL) 15.6 (Debian 15.6-1.pgdg120+2)")
+		os.Exit(0)
+	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	listener, err := net.Listen("unix", os.Getenv("SOCKET"))
@@ -227,6 +232,83 @@ func TestPostgresDies(t *testing.T) {
 	_ = p.script.Wait()
 	if code := p.script.ProcessState.ExitCode(); code != 128+int(syscall.SIGKILL) {
 		t.Errorf("exit code %d after:\n%s", code, p.output)
+	}
+}
+
+// TestPostgresTakesOver holds that the database of a volume that comes from elsewhere is used where it lies.
+func TestPostgresTakesOver(t *testing.T) {
+	p := newPod(t)
+	p.write("data/data/PG_VERSION", "15\n")
+	p.write("data/data/users", "theirs")
+	// The real server would take the place of the one that was killed by itself.
+	if err := os.Remove(filepath.Join(p.dir, "s")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		p.start()
+		p.expect("using the database in the volume's folder data")
+		p.expect("serving data users=theirs err=<nil>")
+		if code := p.stop(); code != 0 {
+			t.Errorf("exit code %d after:\n%s", code, p.output)
+		}
+		p.holdsNoOther()
+	}
+}
+
+// TestPostgresIsStuck holds that no empty database takes the place of one that cannot be used.
+func TestPostgresIsStuck(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		owner int
+		want  string
+	}{
+		{"another version", map[string]string{"PG_VERSION": "16\n"}, 0, "has PostgreSQL 16 and the image 15.6 (Debian 15.6-1.pgdg120+2); give an image of version 16 as tag"},
+		{"a version that begins alike", map[string]string{"PG_VERSION": "1\n"}, 0, "give an image of version 1 as tag"},
+		{"a level below", map[string]string{"pgdata/PG_VERSION": "15\n"}, 0, "has files, but no PG_VERSION that can be read; move the database among them into a folder pgdata of the volume, or empty data"},
+		{"another user", map[string]string{"PG_VERSION": "15\n"}, 70, "belongs to another user; run chown -R "},
+		{"top of the volume", map[string]string{"../PG_VERSION": "15\n"}, 0, "not making an empty database: the volume has one at its top; move its files into a folder pgdata there"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPod(t)
+			for name, text := range c.files {
+				p.write("data/data/"+name, text)
+			}
+			if c.owner != 0 {
+				if os.Geteuid() != 0 {
+					t.Skip("only root gives files away")
+				}
+				if err := os.Chown(filepath.Join(p.dir, "data/data"), c.owner, -1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.start()
+			p.expect(c.want)
+			if err := p.script.Wait(); err == nil {
+				t.Error("exit code 0 though there is no database")
+			}
+			p.holdsNoOther()
+		})
+	}
+}
+
+// TestPostgresEmptyFolder holds that a folder in which nothing is does not stand in the way.
+func TestPostgresEmptyFolder(t *testing.T) {
+	p := newPod(t)
+	if err := os.Mkdir(filepath.Join(p.dir, "data/data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	p.expect("serving pgdata users=whole err=<nil>")
+	p.stop()
+}
+
+// holdsNoOther says when a database was made on the volume.
+func (p *pod) holdsNoOther() {
+	p.t.Helper()
+	found, err := filepath.Glob(filepath.Join(p.dir, "data/pgdata*"))
+	if err != nil || len(found) != 0 {
+		p.t.Errorf("there is %v, %v", found, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package charts_test
 
 import (
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -10,10 +9,9 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-)
 
-// samplesFolder has the samples of the reference, which are kept beside the repository.
-const samplesFolder = "../../shared/reference/samples"
+	"github.com/peyk/peyk/internal/testkit"
+)
 
 // samples are the releases that the reference shows for genpack and simplepack.
 var samples = []struct{ file, chart, release string }{
@@ -36,19 +34,6 @@ var samples = []struct{ file, chart, release string }{
 	{"seed/sample-app.pack.yaml", "simplepack", "sample-app"},
 }
 
-// requireSamples skips the test where the samples are not there; never where CI is set.
-func requireSamples(t *testing.T) {
-	t.Helper()
-	_, err := os.Stat(samplesFolder)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") != "":
-		t.Fatalf("the samples of the reference are missing: %v", err)
-	default:
-		t.Skipf("the samples of the reference are kept beside the repository: %v", err)
-	}
-}
-
 // variable is {{ vars.NAME }}, credential the password of an address; those of the samples are not copied into goldens.
 var (
 	variable   = regexp.MustCompile(`\{\{ *vars\.([A-Z_]+) *\}\}`)
@@ -58,7 +43,7 @@ var (
 // sampleValues reads a sample: bare values, or a Pack with its vars put in.
 func sampleValues(t *testing.T, file string) map[string]any {
 	t.Helper()
-	text := read(t, filepath.Join(samplesFolder, file))
+	text := read(t, filepath.Join(testkit.Samples(t), file))
 	pack := parse(t, text)
 	spec, found, err := unstructured.NestedMap(pack, "spec")
 	if err != nil {
@@ -83,7 +68,6 @@ func sampleValues(t *testing.T, file string) map[string]any {
 
 // TestSamples renders the samples of the reference as they are and compares with testdata/samples.
 func TestSamples(t *testing.T) {
-	requireSamples(t)
 	for _, sample := range samples {
 		t.Run(sample.file, func(t *testing.T) {
 			r := release{chart: sample.chart, name: sample.release, values: sampleValues(t, sample.file)}
@@ -107,13 +91,12 @@ func sampleGolden(file string) string {
 
 // TestSamplesAreAll holds that no sample of genpack is left out, and that no golden is left over.
 func TestSamplesAreAll(t *testing.T) {
-	requireSamples(t)
 	listed, goldens := map[string]bool{}, map[string]bool{}
 	for _, sample := range samples {
 		listed[sample.file] = true
 		goldens[sampleGolden(sample.file)] = true
 	}
-	files, err := filepath.Glob(filepath.Join(samplesFolder, "genpack", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(testkit.Samples(t), "genpack", "*.yaml"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("there are no samples of genpack: %v", err)
 	}
@@ -135,7 +118,6 @@ func TestSamplesAreAll(t *testing.T) {
 
 // TestSampleObjects holds what the reference says of each sample: the objects that it makes, no more and no fewer.
 func TestSampleObjects(t *testing.T) {
-	requireSamples(t)
 	want := map[string][]string{
 		"genpack/cronjob.values.yaml":          {"CronJob/cronjob-baz"},
 		"genpack/env.values.yaml":              {"Deployment/env-web"},

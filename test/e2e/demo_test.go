@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peyk/peyk/internal/testkit"
 )
 
 func TestNodesAreReadyAndPodsRun(t *testing.T) {
@@ -67,25 +69,8 @@ func TestStockHelmShowsTheReleases(t *testing.T) {
 	}
 }
 
-// samples is where the Packs are that must be accepted unchanged. They lie beside the repository, not in it, for they hold
-// other people's addresses.
-func samples(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("PEYK_SAMPLES")
-	if dir == "" {
-		dir = filepath.Join(local.root, "..", "shared", "reference", "samples")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("the samples are missing: %v", err)
-		}
-		t.Skipf("the samples are not on this machine (PEYK_SAMPLES says where): %v", err)
-	}
-	return dir
-}
-
 func TestEverySamplePackIsAccepted(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(samples(t), "*", "*.yaml"))
+	files, err := filepath.Glob(filepath.Join(testkit.Samples(t), "*", "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +101,7 @@ func TestEverySamplePackIsAccepted(t *testing.T) {
 }
 
 func TestTheSeedsPostgresIsAppliedUnchanged(t *testing.T) {
-	seed, err := os.ReadFile(filepath.Join(samples(t), "seed", "postgres.pack.yaml"))
+	seed, err := os.ReadFile(filepath.Join(testkit.Samples(t), "seed", "postgres.pack.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,6 +137,9 @@ a volume that does not exist is refused. Input: root, workload, container.
 {{- $metadata := include "gonbad.metadata" (dict "root" $root "name" (include "gonbad.claimName" (dict "root" $root "key" $key))) | fromJson -}}
 {{- $spec := include "gonbad.claimSpec" (dict "claim" $volume "path" (printf "gonbad.volumes.%s" $key)) | fromJson -}}
 {{- include "gonbad.print" (dict "apiVersion" "v1" "kind" "PersistentVolumeClaim" "metadata" $metadata "spec" $spec) -}}
+{{- else -}}
+{{- /* A volume that nothing mounts is looked at too, so that its mistake is found before its first use. */ -}}
+{{- $_ := include "gonbad.podVolume" (dict "root" $root "key" $key "volume" $volume) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

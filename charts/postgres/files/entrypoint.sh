@@ -53,6 +53,40 @@ create() {
     mv "$PGDATA.new" "$PGDATA"
 }
 
+stuck() {
+    echo "not making an empty database: $1" >&2
+    exit 1
+}
+
+# A claim may come from elsewhere, with a database that is not in $PGDATA. The volume's folder "data" is where a pod has it that
+# mounts it with that subPath: it is used where it is, so the way back stays open. An empty database must not take its place.
+adopt() {
+    volume=${PGDATA%/*}
+    if [ -e "$volume/PG_VERSION" ]; then
+        stuck "the volume has one at its top; move its files into a folder ${PGDATA##*/} there"
+    fi
+    other=$volume/data
+    # Whatever cannot be looked into is not empty either.
+    if [ ! -d "$other" ] || [ -z "$(ls -A "$other" 2>&1)" ]; then
+        return 0
+    fi
+    if [ ! -O "$other" ]; then
+        stuck "the volume's folder data belongs to another user; run chown -R $(id -u):$(id -g) on it"
+    fi
+    if [ ! -s "$other/PG_VERSION" ]; then
+        stuck "the volume's folder data has files, but no PG_VERSION that can be read; move the database among them into a folder ${PGDATA##*/} of the volume, or empty data"
+    fi
+    theirs=$(cat "$other/PG_VERSION")
+    ours=$(postgres --version)
+    ours=${ours#*") "}
+    case $ours in
+        "$theirs" | "$theirs"[!0-9]*) ;;
+        *) stuck "the volume's folder data has PostgreSQL $theirs and the image $ours; give an image of version $theirs as tag" ;;
+    esac
+    echo "using the database in the volume's folder data"
+    PGDATA=$other
+}
+
 contents() { cat "$conf/postgresql.conf" "$conf/pg_hba.conf"; }
 
 watch() {
@@ -70,6 +104,7 @@ watch() {
 
 trap 'stopping=yes; stop' INT TERM
 stopping=
+[ -s "$PGDATA/PG_VERSION" ] || adopt
 [ -s "$PGDATA/PG_VERSION" ] || create
 [ -z "$stopping" ] || exit 0
 start

@@ -44,21 +44,44 @@ postgresql-ha.check refuses what Stolon could and the operator cannot, where lea
 {{- end -}}
 {{- $_ := set $seen $one.database true -}}
 {{- end -}}
-{{- if .Values.backup.enabled -}}{{- include "postgresql-ha.checkBackup" .Values.backup -}}{{- end -}}
+{{- if .Values.backup.enabled -}}{{- include "postgresql-ha.checkBackup" . -}}{{- end -}}
 {{- end -}}
 
 {{- define "postgresql-ha.checkBackup" -}}
-{{- if eq .provider "local" -}}
+{{- $backup := .Values.backup -}}
+{{- if eq $backup.provider "local" -}}
 {{- fail "backup.provider: the operator has no backups to a volume; use s3" -}}
 {{- end -}}
-{{- if eq .strategy "exclusive-standby" -}}
+{{- if eq $backup.strategy "exclusive-standby" -}}
 {{- fail "backup.strategy: there are no servers for backups alone; use prefer-standby, and one more in keeper.replicaCount" -}}
 {{- end -}}
-{{- if not .s3.bucket -}}
-{{- fail "backup.s3.bucket: is empty; name the bucket, also when existingSecret has the keys" -}}
+{{- if eq $backup.strategy "only-standby" -}}
+{{- fail "backup.strategy: the operator backs up the primary when there is no standby, and cannot be told not to; use prefer-standby, and one more in keeper.replicaCount" -}}
 {{- end -}}
-{{- if not (or .s3.existingSecret (and .s3.accessKey .s3.secretKey)) -}}
+{{- if $backup.s3.existingSecret -}}
+{{- include "postgresql-ha.checkBackupSecret" . -}}
+{{- else if not (and $backup.s3.accessKey $backup.s3.secretKey) -}}
 {{- fail "backup.s3: there are no keys; give accessKey and secretKey, or existingSecret" -}}
+{{- else if not $backup.s3.bucket -}}
+{{- fail "backup.s3.bucket: is empty; name the bucket" -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* postgresql-ha.checkBackupSecret: a Secret that is not there yet may come later, unless the bucket has to be known from it. */ -}}
+{{- define "postgresql-ha.checkBackupSecret" -}}
+{{- $s3 := .Values.backup.s3 -}}
+{{- $data := include "postgresql-ha.backupSecret" . | fromJson -}}
+{{- if $data -}}
+{{- range $value, $key := dict "accessKeyKey" $s3.accessKeyKey "secretKeyKey" $s3.secretKeyKey -}}
+{{- if not (index $data $key) -}}
+{{- fail (printf "backup.s3.existingSecret: the Secret %s has no key %s; add it, or name another in backup.s3.%s" $s3.existingSecret $key $value) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (or $s3.bucket $data.bucket) -}}
+{{- fail (printf "backup.s3.bucket: is empty, and the Secret %s has no key bucket; give one of them" $s3.existingSecret) -}}
+{{- end -}}
+{{- else if not $s3.bucket -}}
+{{- fail (printf "backup.s3.bucket: is empty, and there is no Secret %s in the namespace %s to read it from; create the Secret with the keys %s, %s and bucket, or give the bucket" $s3.existingSecret .Release.Namespace $s3.accessKeyKey $s3.secretKeyKey) -}}
 {{- end -}}
 {{- end -}}
 
@@ -72,7 +95,7 @@ postgresql-ha.idle: the given values that have no meaning here, by name, joined.
       "replicationUsername" "replicationPassword" "replicationPasswordFile" "replicationSecret" "store" "etcd" "sentinel" "slaveProxy"
       "proxy.replicaCount" "proxy.resources" "proxy.antiAffinityMode" "proxy.podDisruptionBudget" "proxy.networkPolicy" "proxy.readinessProbe"
       "proxy.annotations" "proxy.priorityClassName" "proxy.affinity" "proxy.nodeSelector" "proxy.tolerations" "proxy.extraEnv" "proxy.service.port"
-      "keeper.uid_prefix" "keeper.podSecurityContext" "keeper.updateStrategy" "keeper.service" "keeper.hooks" "keeper.networkPolicy"
+      "keeper.uid_prefix" "keeper.podSecurityContext" "keeper.updateStrategy" "keeper.service" "keeper.hooks"
       "keeper.readinessProbe" "keeper.podDisruptionBudget.minAvailable" "keeper.podDisruptionBudget.maxUnavailable"
       "metrics.image" "metrics.database" "metrics.port" "metrics.defaultCustomMetrics" "metrics.postgres_exporter_yml"
       "serviceMonitor.labels" "serviceMonitor.namespace" "serviceMonitor.interval" "serviceMonitor.scrapeTimeout"
@@ -83,5 +106,7 @@ postgresql-ha.idle: the given values that have no meaning here, by name, joined.
 {{- end -}}
 {{- if or $at (kindIs "bool" $at) -}}{{- $idle = append $idle . -}}{{- end -}}
 {{- end -}}
+{{- $policy := .Values.keeper.networkPolicy | default dict -}}
+{{- if and $policy.metricsExtraFrom (not $policy.enabled) -}}{{- $idle = append $idle "keeper.networkPolicy.metricsExtraFrom" -}}{{- end -}}
 {{- join ", " $idle -}}
 {{- end -}}

@@ -19,6 +19,12 @@
 {{- if and (not (hasKey $parameters "shared_buffers")) (ge $megabytes 4) -}}
 {{- $_ := set $parameters "shared_buffers" (printf "%dMB" (div $megabytes 4)) -}}
 {{- end -}}
+{{- /* PostgreSQL takes a min_wal_size above max_wal_size, which is 1GB unless it is given; the operator refuses it. */ -}}
+{{- $least := regexReplaceAll "^[0-9]+$" ($parameters.min_wal_size | default "" | replace " " "") "${0}MB" -}}
+{{- $megabytes = include "postgresql-ha.megabytes" (replace "B" "i" $least) | int64 -}}
+{{- if and (not (hasKey $parameters "max_wal_size")) (ge $megabytes 1024) -}}
+{{- $_ := set $parameters "max_wal_size" (printf "%dMB" (mul 2 $megabytes)) -}}
+{{- end -}}
 postgresql:
   parameters:
     {{- range $name, $value := $parameters }}
@@ -56,19 +62,34 @@ roles:
 {{- end -}}
 {{- end -}}
 
-{{- /* postgresql-ha.backup: the field backup of the cluster. */ -}}
+{{- /* postgresql-ha.backupSecret: JSON of what the Secret of yours for backups holds, {} when there is none. */ -}}
+{{- define "postgresql-ha.backupSecret" -}}
+{{- $data := dict -}}
+{{- with .Values.backup.s3.existingSecret -}}
+{{- range $key, $value := (lookup "v1" "Secret" $.Release.Namespace .).data -}}{{- $_ := set $data $key ($value | b64dec | trim) -}}{{- end -}}
+{{- end -}}
+{{- toJson $data -}}
+{{- end -}}
+
+{{- /*
+postgresql-ha.backup: the field backup of the cluster. The operator reads keys and region from Secrets, bucket and endpoint it
+wants in the Cluster.
+*/ -}}
 {{- define "postgresql-ha.backup" -}}
 {{- $fullname := include "postgresql-ha.fullname" . -}}
 {{- $backup := .Values.backup -}}
 {{- $secret := $backup.s3.existingSecret | default (printf "%s-backup" $fullname) -}}
-{{- $path := printf "s3://%s/%s" $backup.s3.bucket (trimAll "/" ($backup.s3.pathPrefix | default "")) | trimSuffix "/" -}}
+{{- $theirs := include "postgresql-ha.backupSecret" . | fromJson -}}
+{{- $bucket := $backup.s3.bucket | default $theirs.bucket -}}
+{{- $folder := trimAll "/" ($backup.s3.pathPrefix | default $theirs.pathPrefix | default "") -}}
+{{- $path := printf "s3://%s/%s" $bucket $folder | trimSuffix "/" -}}
 target: prefer-standby
 {{- with include "postgresql-ha.retention" $backup }}
 retentionPolicy: {{ . }}
 {{- end }}
 barmanObjectStore:
   destinationPath: {{ printf "%s/" $path | quote }}
-  {{- with $backup.s3.endpoint }}
+  {{- with $backup.s3.endpoint | default $theirs.endpoint }}
   endpointURL: {{ . | quote }}
   {{- end }}
   s3Credentials:
@@ -76,6 +97,8 @@ barmanObjectStore:
     secretAccessKey: {name: {{ $secret }}, key: {{ $backup.s3.secretKeyKey }}}
     {{- if $backup.s3.region }}
     region: {name: {{ $fullname }}-backup-region, key: region}
+    {{- else if $theirs.region }}
+    region: {name: {{ $secret }}, key: region}
     {{- end }}
   wal: {compression: gzip}
   data: {compression: gzip}

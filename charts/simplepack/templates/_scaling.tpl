@@ -30,10 +30,11 @@
 {{- /* gonbad.hpaMetric: JSON of one metric. Input: metric {type, name, metricSelector, target, describedObject}, path. */ -}}
 {{- define "gonbad.hpaMetric" -}}
 {{- $m := .metric -}}
-{{- if ne (len $m.target) 1 -}}
+{{- $given := include "gonbad.copy" (dict "from" $m.target "fields" (list "value" "averageValue" "averageUtilization")) | fromJson -}}
+{{- if ne (len $given) 1 -}}
 {{- fail (printf "%s.target: give exactly one of value, averageValue, averageUtilization" .path) -}}
 {{- end -}}
-{{- $field := first (keys $m.target) -}}
+{{- $field := first (keys $given) -}}
 {{- $allowed := get (dict "Resource" (list "averageUtilization" "averageValue") "Pods" (list "averageValue") "Object" (list "averageValue" "value") "External" (list "averageValue" "value")) $m.type -}}
 {{- if not (has $field $allowed) -}}
 {{- fail (printf "%s.target.%s: a metric of type %s does not have it; give one of %s" .path $field $m.type (join ", " $allowed)) -}}
