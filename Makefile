@@ -20,7 +20,7 @@ TEST_PACKAGES := ansible-core postgresql-15 redis-server rsync
 TEST_PACKAGES += $(shell command -v npm >/dev/null || echo nodejs npm)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults down build tools deps test-deps unit e2e bench generate verify lint
+.PHONY: help demo test test-faults down build tools deps test-deps unit e2e nodes bench generate verify lint
 
 help: ## show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,11 +31,11 @@ demo: deps build tools ## start a cluster, install Peyk, deliver the sample appl
 down: ## remove everything that `make demo` made
 	@if [ -x $(BIN)/peyk-local ]; then $(BIN)/peyk-local down --name $(NAME); else echo "nothing to remove: $(BIN)/peyk-local was not built"; fi
 
-test: deps test-deps build tools verify unit e2e ## run every test, end-to-end included (root, Debian 12)
+test: deps test-deps build tools verify unit e2e nodes ## run every test, end-to-end included (root, Debian 12)
 
 test-faults: deps test-deps build tools ## run the fault tests at full length: kills, crashes, 5 000 objects, 20 000 files, 20 000 webhook calls, lost nodes
 	PEYK_FAULTS=full go test -count=1 -timeout 80m -v ./test/faults ./test/webhook ./internal/git
-	go test -count=1 -timeout 40m -v ./test/packs/ha
+	PEYK_FAULTS=full go test -count=1 -timeout 40m -v -run Loses ./test/packs/nodes
 
 build: ## build peyk, peyk-local and its programs into bin/
 	go build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BIN)/peyk ./cmd/peyk
@@ -56,12 +56,15 @@ test-deps: ## install the Debian packages that the tests need besides
 	@$(call install,$(TEST_PACKAGES))
 
 unit: ## run the tests of the three modules (root: those of peyk-local start nodes)
-	go test -count=1 $$(go list ./... | grep -v -e /test/e2e -e /test/packs/ha)
+	go test -count=1 $$(go list ./... | grep -v -e /test/e2e -e /test/packs/nodes)
 	cd samples/ping && go test -count=1 ./...
 	cd local && GOFLAGS=$(LOCAL_GOFLAGS) go test -count=1 -timeout 20m ./...
 
 e2e: ## run the demo and the tests on it, and check that nothing is left behind
 	go test -count=1 -timeout 25m ./test/e2e
+
+nodes: ## run Packs on three nodes: every sample of the reference, databases that lose a node, a backup and its restoration
+	go test -count=1 -timeout 40m ./test/packs/nodes
 
 bench: build ## measure Peyk next to a bare client: N=100 (or N=100,1000) SCENARIOS=a,b,c,d,e,f,g,h IDLE=1m BENCHFLAGS=
 	go run ./test/bench --n "$(N)" --scenarios "$(SCENARIOS)" --idle "$(IDLE)" $(BENCHFLAGS)

@@ -1,8 +1,8 @@
-// Package ha_test runs the managed data packs on a local cluster of three nodes, with real pods, and switches off the node of
-// their primary while they are written to.
+// Package nodes_test runs Packs on a local cluster of three nodes, with real pods: every sample of the reference as it is, and the
+// managed databases, whose primary's node is switched off while they are written to.
 //
-// One node is switched off per pack, five when PEYK_FAULTS is "full", as `make test-faults` sets it.
-package ha_test
+// One node is switched off per database, five when PEYK_FAULTS is "full", as `make test-faults` sets it.
+package nodes_test
 
 import (
 	"bytes"
@@ -22,7 +22,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,8 +39,17 @@ var images = []string{"postgres", "redis", "postgresql", "cloudnative-pg", "hapr
 // cluster is what all tests share. They run one after the other.
 var cluster struct {
 	root, program, kubectl, dir string
-	kubeconfig                  string
+	Kubeconfig                  string    `json:"kubeconfig"`
+	S3Keys                      string    `json:"s3CredentialsFile"`
+	URLs                        addresses `json:"urls"`
+	Inside                      addresses `json:"inside"`
+	operator                    *testkit.Operator
 	client                      client.Client
+}
+
+type addresses struct {
+	Registry string `json:"registry"`
+	S3       string `json:"s3"`
 }
 
 // rounds is how often a node is switched off under each pack.
@@ -83,17 +91,16 @@ func run(m *testing.M) (code int, err error) {
 	if err := start(); err != nil {
 		return 1, err
 	}
-	operator, err := testkit.NewOperator(cluster.kubeconfig, cluster.dir)
-	if err != nil {
+	if cluster.operator, err = testkit.NewOperator(cluster.Kubeconfig, cluster.dir); err != nil {
 		return 1, err
 	}
-	if err := operator.Start(); err != nil {
+	if err := cluster.operator.Start(); err != nil {
 		return 1, err
 	}
-	defer func() { err = errors.Join(err, operator.Stop()) }()
+	defer func() { err = errors.Join(err, cluster.operator.Stop()) }()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := operator.Ready(ctx); err != nil {
+	if err := cluster.operator.Ready(ctx); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
@@ -108,13 +115,9 @@ func start() error {
 	if err != nil {
 		return err
 	}
-	var status struct {
-		Kubeconfig string `json:"kubeconfig"`
-	}
-	if err := json.Unmarshal([]byte(out), &status); err != nil {
+	if err := json.Unmarshal([]byte(out), &cluster); err != nil {
 		return fmt.Errorf("reading the cluster's status: %w", err)
 	}
-	cluster.kubeconfig = status.Kubeconfig
 	load := []string{"load"}
 	for _, image := range images {
 		load = append(load, filepath.Join(cluster.root, "images", image))
@@ -126,7 +129,7 @@ func start() error {
 }
 
 func connect() error {
-	config, err := clientcmd.BuildConfigFromFlags("", cluster.kubeconfig)
+	config, err := clientcmd.BuildConfigFromFlags("", cluster.Kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -156,7 +159,7 @@ func local(args ...string) (string, error) {
 
 // kubectl runs the stock command.
 func kubectl(args ...string) (string, error) {
-	return command(time.Minute, cluster.kubectl, append([]string{"--kubeconfig", cluster.kubeconfig}, args...)...)
+	return command(time.Minute, cluster.kubectl, append([]string{"--kubeconfig", cluster.Kubeconfig}, args...)...)
 }
 
 func command(limit time.Duration, program string, args ...string) (string, error) {
@@ -225,7 +228,7 @@ func ready(t *testing.T, pack *packv1.Pack) {
 			return err
 		}
 		for _, c := range now.Status.Conditions {
-			if c.Type == "Ready" && c.Status == metav1.ConditionTrue && c.ObservedGeneration == now.Generation {
+			if c.Type == "Ready" && c.Status == metav1.ConditionTrue && c.ObservedGeneration == now.Generation && now.Status.Phase == packv1.PackApplied {
 				return nil
 			}
 		}
@@ -233,28 +236,19 @@ func ready(t *testing.T, pack *packv1.Pack) {
 	})
 }
 
-// remove deletes a Pack and waits until it is gone.
+// remove deletes a Pack and waits until it is gone, also when the test is over. A database whose changes cannot be archived takes two
+// minutes to stop.
 func remove(t *testing.T, pack *packv1.Pack) {
 	t.Helper()
-	check(t, client.IgnoreNotFound(cluster.client.Delete(t.Context(), pack)))
-	eventually(t, 2*time.Minute, "removal of "+pack.Name, func() error {
-		err := cluster.client.Get(t.Context(), client.ObjectKeyFromObject(pack), &packv1.Pack{})
+	ctx := context.Background()
+	check(t, client.IgnoreNotFound(cluster.client.Delete(ctx, pack)))
+	eventually(t, 4*time.Minute, "removal of "+pack.Name, func() error {
+		err := cluster.client.Get(ctx, client.ObjectKeyFromObject(pack), &packv1.Pack{})
 		if err == nil {
 			return errors.New("it is still there")
 		}
 		return client.IgnoreNotFound(err)
 	})
-}
-
-func secret(t *testing.T, namespace, name string) map[string]string {
-	t.Helper()
-	var s corev1.Secret
-	check(t, cluster.client.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: name}, &s))
-	data := map[string]string{}
-	for key, value := range s.Data {
-		data[key] = string(value)
-	}
-	return data
 }
 
 // powerOff switches a node off, and on again at the end of the test at the latest.

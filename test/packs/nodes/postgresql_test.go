@@ -1,4 +1,4 @@
-package ha_test
+package nodes_test
 
 import (
 	"fmt"
@@ -75,31 +75,40 @@ func TestPostgresLosesItsPrimary(t *testing.T) {
 }
 
 // cnpgCluster reads the operator's Cluster.
-func cnpgCluster(t *testing.T, name string) *unstructured.Unstructured {
+func cnpgCluster(t *testing.T, namespace, name string) *unstructured.Unstructured {
 	t.Helper()
 	found := &unstructured.Unstructured{}
 	found.SetAPIVersion("postgresql.cnpg.io/v1")
 	found.SetKind("Cluster")
-	check(t, cluster.client.Get(t.Context(), types.NamespacedName{Namespace: name, Name: name}, found))
+	check(t, cluster.client.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: name}, found))
 	return found
 }
 
 func postgresPrimary(t *testing.T, name string) string {
 	t.Helper()
-	primary, _, _ := unstructured.NestedString(cnpgCluster(t, name).Object, "status", "currentPrimary")
+	primary, _, _ := unstructured.NestedString(cnpgCluster(t, name, name).Object, "status", "currentPrimary")
 	return primary
+}
+
+// serving waits until the operator says that so many servers are ready, and that nothing is left to do.
+func serving(t *testing.T, namespace, name string, servers int64) {
+	t.Helper()
+	eventually(t, 5*time.Minute, "the servers of "+name, func() error {
+		found := cnpgCluster(t, namespace, name)
+		ready, _, _ := unstructured.NestedInt64(found.Object, "status", "readyInstances")
+		phase, _, _ := unstructured.NestedString(found.Object, "status", "phase")
+		if ready != servers || phase != "Cluster in healthy state" {
+			return fmt.Errorf("%d servers are ready: %s", ready, phase)
+		}
+		return nil
+	})
 }
 
 // healthy waits until all servers run, and stream from the primary.
 func healthy(t *testing.T, name string) {
 	t.Helper()
-	eventually(t, 5*time.Minute, "the cluster", func() error {
-		found := cnpgCluster(t, name)
-		ready, _, _ := unstructured.NestedInt64(found.Object, "status", "readyInstances")
-		phase, _, _ := unstructured.NestedString(found.Object, "status", "phase")
-		if ready != 3 || phase != "Cluster in healthy state" {
-			return fmt.Errorf("%d servers are ready: %s", ready, phase)
-		}
+	serving(t, name, name, 3)
+	eventually(t, time.Minute, "the standbys", func() error {
 		out, err := kubectl("-n", name, "exec", postgresPrimary(t, name), "-c", "postgres", "--",
 			"psql", "-Atc", "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'")
 		if err != nil {

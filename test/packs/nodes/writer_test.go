@@ -1,4 +1,4 @@
-package ha_test
+package nodes_test
 
 import (
 	"fmt"
