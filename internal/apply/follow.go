@@ -38,7 +38,21 @@ func HealthOf(obj *unstructured.Unstructured) State {
 		return s
 	}
 	s.Health, s.Message = Health(result.Status), result.Message
+	if s.Health == HealthCurrent && saysReady[obj.GroupVersionKind().GroupKind()] && !hasReady(obj) {
+		s.Health, s.Message = HealthInProgress, "its operator has not looked at it yet"
+	}
 	return s
+}
+
+// saysReady are kinds whose operator says in the condition Ready how they are. Before it has, kstatus takes them for current.
+var saysReady = map[schema.GroupKind]bool{{Group: "postgresql.cnpg.io", Kind: "Cluster"}: true}
+
+func hasReady(obj *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
+	return slices.ContainsFunc(conditions, func(c any) bool {
+		condition, ok := c.(map[string]any)
+		return ok && condition["type"] == "Ready"
+	})
 }
 
 // Follower hears that an object changed which carries the labels of an owner, whoever applied it.

@@ -48,21 +48,28 @@ func Parse(text string) (*Text, error) {
 	}
 	inner, err := hex.DecodeString(digits.String())
 	if err != nil {
-		return nil, damaged("it has something else than pairs of hexadecimal digits")
+		return nil, t.damaged("it has something else than pairs of hexadecimal digits")
 	}
 	parts := bytes.Split(inner, []byte("\n"))
 	if len(parts) != 3 {
-		return nil, damaged("it does not hold salt, checksum and content")
+		return nil, t.damaged("it does not hold salt, checksum and content")
 	}
 	for i, to := range []*[]byte{&t.salt, &t.mac, &t.body} {
 		if *to, err = hex.DecodeString(string(parts[i])); err != nil {
-			return nil, damaged("salt, checksum or content are not in hexadecimal digits")
+			return nil, t.damaged("salt, checksum or content are not in hexadecimal digits")
 		}
 	}
 	if len(t.mac) != macSize || len(t.body) == 0 || len(t.body)%blockSize != 0 {
-		return nil, damaged("checksum or content have the wrong length")
+		return nil, t.damaged("checksum or content have the wrong length")
 	}
 	return t, nil
+}
+
+func (t *Text) damaged(why string) error {
+	if t.ID != "" {
+		return fmt.Errorf("vault key %q: %w", t.ID, damaged(why))
+	}
+	return damaged(why)
 }
 
 func damaged(why string) error {

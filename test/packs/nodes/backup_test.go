@@ -96,7 +96,7 @@ func backUp(t *testing.T, name string) {
 	t.Helper()
 	applyText(t, name, fmt.Sprintf("{apiVersion: postgresql.cnpg.io/v1, kind: Backup, metadata: {name: first}, spec: {method: barmanObjectStore, cluster: {name: %s}}}", name))
 	start := time.Now()
-	eventually(t, 4*time.Minute, "the backup", func() error {
+	eventually(t, 6*time.Minute, "the backup", func() error {
 		backup := &unstructured.Unstructured{}
 		backup.SetAPIVersion("postgresql.cnpg.io/v1")
 		backup.SetKind("Backup")

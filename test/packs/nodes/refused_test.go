@@ -29,7 +29,7 @@ func TestSampleWithDamagedTexts(t *testing.T) {
 		}
 		return nil
 	})
-	for _, part := range []string{"spec.values.databases[0].password", "the text is damaged"} {
+	for _, part := range []string{"spec.values.databases[0].password", `vault key "pass"`, "the text is damaged"} {
 		if !strings.Contains(pack.Status.LastError, part) {
 			t.Errorf("the Pack says %q, want %q in it", pack.Status.LastError, part)
 		}
