@@ -126,6 +126,13 @@ func TestDriftIsRepaired(t *testing.T) {
 	}
 }
 
+// What a chart's author wants people to mend is told by events, though the Pack works.
+func TestChartNotes(t *testing.T) {
+	start(t)
+	obj := until(t, create(t, namespace(t, "notes"), strings.Replace(web, "{DOCKER_TAG: one}", "{DOCKER_TAG: latest}", 1)), "applied", applied)
+	hasEvent(t, obj, "ChartNote", "gonbad.workloads.main.containers.main.image.tag: is latest")
+}
+
 // TestBadInput breaks a running Pack in every way: each gives one message, what ran goes on, and the repair works.
 func TestBadInput(t *testing.T) {
 	start(t)

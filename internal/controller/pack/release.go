@@ -113,6 +113,9 @@ func (p *pass) await(ctx context.Context, j *job.Job) error {
 		verb = "installed"
 	}
 	reconcile.Note(ctx, "ReleaseApplied", "%s chart %s-%s as revision %d", verb, release.Chart, release.Version, release.Revision)
+	for _, note := range release.Notes() {
+		reconcile.WarnWith(ctx, nil, "ChartNote", "%s", p.redact.Text(note))
+	}
 	p.obj.Status.LastAppliedTime, p.fresh = p.now(), true
 	return p.adopt(ctx, release)
 }

@@ -49,6 +49,19 @@ func (r *Release) Digest() string {
 	return digest(r.Chart, r.Version, r.record.Labels[chartLabel], r.record.Config)
 }
 
+// Notes are the sentences that the chart's notes begin with "Note: ", each without that and without its line break: what the
+// chart's author wants people to mend, though it works. At most ten are returned.
+func (r *Release) Notes() []string {
+	const most = 10
+	var found []string
+	for line := range strings.Lines(r.record.Info.Notes) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "Note: "); ok && len(found) < most {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
 // Ours says whether Peyk made the release.
 func (r *Release) Ours() bool { return r.record.Labels[holderLabel] != "" }
 
