@@ -29,6 +29,7 @@ func TestRedisLosesItsMaster(t *testing.T) {
 	const name = "redis-ha"
 	pack := install(t, name, redisPack)
 	defer remove(t, pack)
+	defer sentinelsSay(t, name)
 	for round := range rounds() {
 		master := redisMaster(t, name)
 		node := nodeOf(t, name, master)
@@ -58,17 +59,27 @@ func TestRedisLosesItsMaster(t *testing.T) {
 	t.Run("a drained master hands over", func(t *testing.T) { drainedMaster(t, name) })
 }
 
+// sentinelsSay shows what the Sentinels logged, when the test failed.
+func sentinelsSay(t *testing.T, name string) {
+	t.Helper()
+	if !t.Failed() {
+		return
+	}
+	for _, args := range [][]string{
+		{"get", "pods", "-o", "wide"},
+		{"logs", "--selector=app.kubernetes.io/component=server", "--container=sentinel", "--tail=40", "--prefix"},
+	} {
+		out, err := kubectl(append([]string{"-n", name}, args...)...)
+		t.Logf("kubectl %s (%v):\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
 // drainedMaster evicts the master's pod: its replicas must not have to find out by themselves.
 func drainedMaster(t *testing.T, name string) {
 	master := redisMaster(t, name)
 	w := startWriter(t, name, otherNode(nodeOf(t, name, master)), "redis:7", redisPut)
 	w.await(t, time.Minute, time.Time{}, 50)
-	defer func() {
-		if t.Failed() {
-			out, err := kubectl("-n", name, "logs", "--selector=app.kubernetes.io/component=server", "--container=sentinel", "--tail=40")
-			t.Logf("the Sentinels say (%v):\n%s", err, out)
-		}
-	}()
+	defer sentinelsSay(t, name)
 	moment := time.Now()
 	_, err := kubectl("-n", name, "delete", "pod", master, "--wait=false")
 	check(t, err)
