@@ -6,6 +6,7 @@ umask 077
 . /scripts/topology.sh
 
 conf=/data/sentinel.conf
+rm -f /data/together # see sentinel-ready.sh
 own=$(await_address "$index")
 known=
 learned=
