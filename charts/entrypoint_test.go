@@ -275,8 +275,8 @@ func TestPostgresIsStuck(t *testing.T) {
 				p.write("data/data/"+name, text)
 			}
 			if c.owner != 0 {
-				if os.Geteuid() != 0 {
-					t.Skip("only root gives files away")
+				if os.Geteuid() != 0 && os.Getenv("CI") == "" {
+					t.Skip("only root gives files away; with CI set this fails")
 				}
 				if err := os.Chown(filepath.Join(p.dir, "data/data"), c.owner, -1); err != nil {
 					t.Fatal(err)
