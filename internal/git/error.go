@@ -101,6 +101,8 @@ func diagnose(ctx context.Context, err error) (Kind, string) {
 		return Refused, errTooLong.Error() + "; this is refused"
 	case errors.Is(ctx.Err(), context.Canceled):
 		return Failed, "stopped before the end"
+	case errors.Is(cause, errLate):
+		return Failed, errLate.Error()
 	case errors.Is(cause, context.DeadlineExceeded) || ctx.Err() != nil:
 		return Unreachable, "the server did not answer in time; look at the server, or raise spec.timeout"
 	}

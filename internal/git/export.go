@@ -74,7 +74,7 @@ func (p *place) close() {
 // folder writes the entries of a tree. old is the earlier tree at the same place, or nil.
 func (e *exporter) folder(hash plumbing.Hash, old *object.Tree, to *place, rules *ignore.Rules) error {
 	defer to.close()
-	if err := e.ctx.Err(); err != nil {
+	if err := inTime(e.ctx); err != nil {
 		return err
 	}
 	name := path.Join(to.at...)

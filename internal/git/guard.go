@@ -2,6 +2,7 @@ package git
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ func checkPack(ctx context.Context, pack *os.File, limits Limits, address string
 		return fmt.Errorf("checking a pack: %w", err)
 	}
 	for range count {
-		if err := ctx.Err(); err != nil {
+		if err := inTime(ctx); err != nil {
 			return err
 		}
 		header, err := scanner.NextObjectHeader()
@@ -78,15 +79,28 @@ func number(p []byte) (int64, []byte) {
 	return value, nil
 }
 
+// errLate says that the time ended over what the server had sent already.
+var errLate = errors.New("unpacking the repository and writing its files takes longer than spec.timeout; raise it, or leave files out with spec.ignore or spec.sparseCheckout")
+
+// inTime is ctx.Err() for work of Peyk's own, where the server is not to blame.
+func inTime(ctx context.Context) error {
+	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return errLate
+}
+
 // stopper ends the parser when the time is over.
 type stopper struct{ ctx context.Context }
 
 func (s stopper) OnHeader(uint32) error { return nil }
 
-func (s stopper) OnInflatedObjectHeader(plumbing.ObjectType, int64, int64) error { return s.ctx.Err() }
+func (s stopper) OnInflatedObjectHeader(plumbing.ObjectType, int64, int64) error {
+	return inTime(s.ctx)
+}
 
 func (s stopper) OnInflatedObjectContent(plumbing.Hash, int64, uint32, []byte) error {
-	return s.ctx.Err()
+	return inTime(s.ctx)
 }
 
 func (s stopper) OnFooter(plumbing.Hash) error { return nil }

@@ -3,6 +3,7 @@ package git
 import (
 	gobytes "bytes"
 	"compress/zlib"
+	"context"
 	"crypto/sha1"
 	"encoding/binary"
 	"os"
@@ -62,5 +63,15 @@ func TestDeltasThatUnfoldTooFarAreRefused(t *testing.T) {
 	}
 	if err := checkPack(t.Context(), half, limits, ""); err == nil {
 		t.Error("half a pack is accepted")
+	}
+}
+
+// TestTimeThatEndsHere has all that the server was asked for, and too little time to unpack it.
+func TestTimeThatEndsHere(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	err := explain(ctx, Remote{URL: "https://example.org/app"}, checkPack(ctx, packWithDelta(t, 4), DefaultLimits(), ""))
+	if KindOf(err) != Failed || err.Error() != "reading https://example.org/app: "+errLate.Error() {
+		t.Errorf("it is called %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 )
 
 // bomb is a text of a few hundred bytes that grows tenfold with each level when its aliases are expanded.
@@ -79,7 +81,8 @@ func TestBigRepository(t *testing.T) {
 	for i := range files {
 		tree[fmt.Sprintf("data/%d/%d.bin", i/100, i)] = fmt.Sprint(i) + filler
 	}
-	r := follow(t, "big", tree)
+	// As long as without spec.timeout: the files are written within it too.
+	r := follow(t, "big", tree, func(s *sourcev1.GitRepositorySpec) { s.Timeout = nil })
 	create(t, r.kustomization("big", "app"))
 	start := time.Now()
 	applied(t, "big", "", 3*time.Minute)

@@ -33,7 +33,7 @@ type repository struct {
 }
 
 // follow makes a repository with a first commit, and a GitRepository in the namespace default that follows it.
-func follow(t *testing.T, name string, files map[string]string) *repository {
+func follow(t *testing.T, name string, files map[string]string, change ...func(*sourcev1.GitRepositorySpec)) *repository {
 	t.Helper()
 	root := t.TempDir()
 	r := &repository{Repo: gittest.NewRepo(t, root, name), name: name}
@@ -50,13 +50,17 @@ func follow(t *testing.T, name string, files map[string]string) *repository {
 	}))
 	t.Cleanup(front.Close)
 	r.url = front.URL + "/" + name + ".git"
-	create(t, &sourcev1.GitRepository{
+	obj := &sourcev1.GitRepository{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
 		Spec: sourcev1.GitRepositorySpec{
 			URL: r.url, Interval: duration(time.Hour), Timeout: new(duration(5 * time.Second)),
 			Reference: &sourcev1.GitRepositoryRef{Branch: "main"},
 		},
-	})
+	}
+	for _, f := range change {
+		f(&obj.Spec)
+	}
+	create(t, obj)
 	return r
 }
 

@@ -148,9 +148,9 @@ func TestDecryption(t *testing.T) {
 	r.push("GitRepository", "main@sha1:1", map[string]string{"s.yaml": sealed})
 	r.follow("a", nil)
 	r.becomes("a", "Ready", "False", meta.BuildFailedReason, "s.yaml", "spec.decryption")
-	k := r.get("a")
-	k.Spec.Decryption = &ksv1.Decryption{Provider: "sops", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
-	must(t, r.client.Update(t.Context(), k))
+	r.change("a", func(k *ksv1.Kustomization) {
+		k.Spec.Decryption = &ksv1.Decryption{Provider: "sops", SecretRef: &meta.LocalObjectReference{Name: "keys"}}
+	})
 	r.becomes("a", "Ready", "False", meta.BuildFailedReason, "keys not found")
 	must(t, r.client.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.ns, Name: "keys"}, Data: map[string][]byte{"a.agekey": key.Private()}}))
 	r.ready("a", "main@sha1:1")
@@ -161,9 +161,9 @@ func TestDecryption(t *testing.T) {
 	}
 	r.push("GitRepository", "main@sha1:2", map[string]string{"s.yaml": strings.Replace(sealed, "name: db", "name: other", 1)})
 	r.becomes("a", "Ready", "False", meta.BuildFailedReason, "MAC", "peyk.dev/sops-mac")
-	k = r.get("a")
-	k.Annotations = map[string]string{"peyk.dev/sops-mac": "ignored", "reconcile.fluxcd.io/requestedAt": "now"}
-	must(t, r.client.Update(t.Context(), k))
+	r.change("a", func(k *ksv1.Kustomization) {
+		k.Annotations = map[string]string{"peyk.dev/sops-mac": "ignored", "reconcile.fluxcd.io/requestedAt": "now"}
+	})
 	r.ready("a", "main@sha1:2")
 }
 
@@ -188,10 +188,8 @@ func TestHealthChecksOfOthersByExpressions(t *testing.T) {
 	r.push("GitRepository", "main@sha1:2", map[string]string{"a.yaml": configMapOf("a", "2")})
 	r.becomes("a", "Ready", "False", meta.HealthCheckFailedReason, "ConfigMap/"+r.ns+"/job: Failed")
 	r.becomes("a", "Healthy", "False", meta.HealthCheckFailedReason)
-	k := r.get("a")
-	k.Spec.HealthChecks, k.Spec.HealthCheckExprs = nil, nil
-	must(t, r.client.Update(t.Context(), k))
-	k = r.ready("a", "main@sha1:2")
+	r.change("a", func(k *ksv1.Kustomization) { k.Spec.HealthChecks, k.Spec.HealthCheckExprs = nil, nil })
+	k := r.ready("a", "main@sha1:2")
 	if apimeta.FindStatusCondition(k.Status.Conditions, "Healthy") != nil {
 		t.Error("Healthy is left although nothing is checked")
 	}
@@ -241,9 +239,7 @@ func TestReadyExpr(t *testing.T) {
 	})
 	r.ready("a", "main@sha1:1")
 	r.becomes("b", "Ready", "False", meta.DependencyNotReadyReason, "spec.dependsOn[0].readyExpr")
-	k := r.get("a")
-	k.Labels = map[string]string{"go": "b"}
-	must(t, r.client.Update(t.Context(), k))
+	r.change("a", func(k *ksv1.Kustomization) { k.Labels = map[string]string{"go": "b"} })
 	r.ready("b", "main@sha1:1")
 }
 

@@ -306,6 +306,15 @@ func (r *rig) get(name string) *ksv1.Kustomization {
 	return k
 }
 
+// change writes what f changes, whatever the controller writes at the same time.
+func (r *rig) change(name string, f func(*ksv1.Kustomization)) {
+	r.t.Helper()
+	k := r.get(name)
+	before := k.DeepCopy()
+	f(k)
+	must(r.t, r.client.Patch(r.t.Context(), k, client.MergeFrom(before)))
+}
+
 // becomes waits until a condition has a status and a reason, and a message with all parts.
 func (r *rig) becomes(name, conditionType, status, reason string, parts ...string) *ksv1.Kustomization {
 	r.t.Helper()

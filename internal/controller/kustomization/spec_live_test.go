@@ -47,9 +47,7 @@ func TestForce(t *testing.T) {
 	if secret.UID != old.UID || secret.Type != "example.com/a" {
 		t.Errorf("without spec.force the Secret became %s", secret.Type)
 	}
-	k := r.get("a")
-	k.Spec.Force = true
-	must(t, r.client.Update(t.Context(), k))
+	r.change("a", func(k *ksv1.Kustomization) { k.Spec.Force = true })
 	r.ready("a", "main@sha1:2")
 	must(t, r.client.Get(t.Context(), key, secret))
 	if secret.UID == old.UID || secret.Type != "example.com/b" {
@@ -152,9 +150,7 @@ func TestAPanicStopsNobodyElse(t *testing.T) {
 	}
 	r.follow("good", nil)
 	r.ready("good", "main@sha1:1")
-	k := r.get("bad1")
-	k.Spec.PostBuild = nil
-	must(t, r.client.Update(t.Context(), k))
+	r.change("bad1", func(k *ksv1.Kustomization) { k.Spec.PostBuild = nil })
 	r.becomes("bad1", "Ready", "True", meta.ReconciliationSucceededReason)
 }
 

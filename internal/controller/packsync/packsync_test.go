@@ -241,15 +241,20 @@ func TestConflict(t *testing.T) {
 // both changes both sides at once, which the controller sees together.
 func (r *rig) both(change func(*packv1.Pack), content string) {
 	r.Helper()
-	sync := r.sync()
-	sync.Spec.Suspend = true
-	must(r.T, r.client.Update(r.Context(), sync))
+	r.suspend(true)
 	r.soon("it is suspended", func() error { return r.quiet() })
 	r.push(map[string]string{"web.pack.yaml": content})
 	r.edit("web", change)
-	sync = r.sync()
-	sync.Spec.Suspend = false
-	must(r.T, r.client.Update(r.Context(), sync))
+	r.suspend(false)
+}
+
+// suspend writes the one field, whatever the controller writes at the same time.
+func (r *rig) suspend(on bool) {
+	r.Helper()
+	sync := r.sync()
+	before := sync.DeepCopy()
+	sync.Spec.Suspend = on
+	must(r.T, r.client.Patch(r.Context(), sync, client.MergeFrom(before)))
 }
 
 // quiet says that no pass that began earlier is still under way: the Git server is not asked any more.
