@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -453,4 +455,39 @@ func TestADefinitionIsDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the kind is watched again", func() bool { return !r.InSync(owner) })
+}
+
+// A kind that was in namespaces is defined anew without: a client that knew it finds its objects.
+func TestAKindLeavesItsNamespaces(t *testing.T) {
+	ns := namespace(t)
+	r := newRig(t)
+	text := definition("Nomad")
+	gvk := schema.GroupVersionKind{Group: "test.peyk.dev", Version: "v1", Kind: "Nomad"}
+	served := func(text string) {
+		t.Helper()
+		r.applyAs(t, "test", text)
+		want := meta.RESTScopeNameRoot
+		if strings.Contains(text, "scope: Namespaced") {
+			want = meta.RESTScopeNameNamespace
+		}
+		eventually(t, "the kind is served", func() bool {
+			mapping, err := r.user.Fresh().Mapping(gvk)
+			return err == nil && mapping.Scope.Name() == want
+		})
+	}
+	served(text)
+	if _, err := r.client.Get(t.Context(), gvk, ns, "n"); !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
+	crds := schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
+	r.delete(t, crds, "", "nomads.test.peyk.dev")
+	eventually(t, "the definition is gone", func() bool {
+		_, err := r.user.Get(t.Context(), crds, "", "nomads.test.peyk.dev")
+		return apierrors.IsNotFound(err)
+	})
+	served(strings.Replace(text, "scope: Namespaced", "scope: Cluster", 1))
+	time.Sleep(time.Second) // as long as what is known is kept in any case
+	if _, err := r.client.Get(t.Context(), gvk, "", "n"); !apierrors.IsNotFound(err) {
+		t.Error(err)
+	}
 }

@@ -84,7 +84,7 @@ func (c *Client) Apply(ctx context.Context, obj *unstructured.Unstructured, o Ap
 		}
 		return r
 	}
-	result, err := c.do(ctx, obj.GroupVersionKind(), request)
+	result, err := c.do(ctx, obj.GroupVersionKind(), obj.GetNamespace(), request)
 	if err != nil {
 		return nil, false, err
 	}
@@ -100,7 +100,7 @@ func (c *Client) Create(ctx context.Context, obj *unstructured.Unstructured, man
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", obj.GetName(), err)
 	}
-	result, err := c.do(ctx, obj.GroupVersionKind(), func(mapping *meta.RESTMapping) *rest.Request {
+	result, err := c.do(ctx, obj.GroupVersionKind(), obj.GetNamespace(), func(mapping *meta.RESTMapping) *rest.Request {
 		return among(c.rest.Post(), mapping, obj.GetNamespace()).Param("fieldManager", manager).Body(body)
 	})
 	if err != nil {
@@ -112,7 +112,7 @@ func (c *Client) Create(ctx context.Context, obj *unstructured.Unstructured, man
 
 // Patch changes obj, which has to be in the cluster, by a JSON patch (RFC 6902).
 func (c *Client) Patch(ctx context.Context, obj *unstructured.Unstructured, patch []byte, manager string) (*unstructured.Unstructured, error) {
-	result, err := c.do(ctx, obj.GroupVersionKind(), func(mapping *meta.RESTMapping) *rest.Request {
+	result, err := c.do(ctx, obj.GroupVersionKind(), obj.GetNamespace(), func(mapping *meta.RESTMapping) *rest.Request {
 		return at(c.rest.Patch(types.JSONPatchType), mapping, obj.GetNamespace(), obj.GetName()).
 			Param("fieldManager", manager).Body(patch)
 	})
@@ -124,7 +124,7 @@ func (c *Client) Patch(ctx context.Context, obj *unstructured.Unstructured, patc
 
 // Get returns the object, or an error that apierrors.IsNotFound knows.
 func (c *Client) Get(ctx context.Context, gvk schema.GroupVersionKind, namespace, name string) (*unstructured.Unstructured, error) {
-	result, err := c.do(ctx, gvk, func(mapping *meta.RESTMapping) *rest.Request {
+	result, err := c.do(ctx, gvk, namespace, func(mapping *meta.RESTMapping) *rest.Request {
 		return at(c.rest.Get(), mapping, namespace, name)
 	})
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *Client) Delete(ctx context.Context, gvk schema.GroupVersionKind, namesp
 	if err != nil {
 		return fmt.Errorf("encoding the delete options: %w", err)
 	}
-	result, err := c.do(ctx, gvk, func(mapping *meta.RESTMapping) *rest.Request {
+	result, err := c.do(ctx, gvk, namespace, func(mapping *meta.RESTMapping) *rest.Request {
 		return at(c.rest.Delete(), mapping, namespace, name).Body(body)
 	})
 	if err == nil {
