@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // cronJobRuns starts the CronJob once, as its schedule would.
@@ -25,25 +24,20 @@ func cronJobRuns(t *testing.T, namespace, _ string) {
 	}
 }
 
-// connectionOf returns the address in the Secret that the databases write for applications.
-func connectionOf(t *testing.T, namespace string) string {
+// connectionOf returns the address that a database's chart writes for applications. The name is that of its objects.
+func connectionOf(t *testing.T, namespace, name string) string {
 	t.Helper()
-	var secrets corev1.SecretList
-	check(t, cluster.client.List(t.Context(), &secrets, client.InNamespace(namespace)))
-	for _, s := range secrets.Items {
-		if strings.HasSuffix(s.Name, "-connection") {
-			return string(s.Data["uri"])
-		}
-	}
-	t.Fatalf("%s has no Secret NAME-connection", namespace)
-	return ""
+	var connection corev1.Secret
+	check(t, cluster.client.Get(t.Context(), types.NamespacedName{Namespace: namespace, Name: name + "-connection"}, &connection))
+	return string(connection.Data["uri"])
 }
 
 // postgresAnswers asks the database at the address that applications are given.
 func postgresAnswers(pod string) func(t *testing.T, namespace, name string) {
 	return func(t *testing.T, namespace, _ string) {
 		t.Helper()
-		out, err := kubectl("exec", "-n", namespace, pod, "--", "psql", connectionOf(t, namespace), "-Atc", "select 1")
+		connection := connectionOf(t, namespace, pod[:strings.LastIndex(pod, "-")])
+		out, err := kubectl("exec", "-n", namespace, pod, "--", "psql", connection, "-Atc", "select 1")
 		check(t, err)
 		if strings.TrimSpace(out) != "1" {
 			t.Errorf("the database answers %q, want 1", out)

@@ -48,6 +48,7 @@ var cluster struct {
 }
 
 type addresses struct {
+	HTTP     string `json:"http"`
 	Registry string `json:"registry"`
 	S3       string `json:"s3"`
 }

@@ -85,6 +85,8 @@ var samples = []sample{
 	{file: "seed/gitlab-ci.build-only.yml", test: TestSamplePipelines},
 	{file: "seed/gitlab-ci.full.yml", test: TestSamplePipelines},
 	{file: "seed/sample_app/Dockerfile", test: TestSamplePipelines},
+	{file: "seed/sample_app/app.py", test: TestSampleApp},
+	{file: "seed/sample_app/requirements.txt", test: TestSampleApp},
 	{file: "ci/gitlab-panel-template.yml", test: TestSamplePipelines},
 	{file: "ci/gitlab-webhook-job.yml", test: TestSamplePipelines},
 
@@ -94,8 +96,6 @@ var samples = []sample{
 
 	{file: "README.md", reason: "says what the others are"},
 	{file: "extra/alerting.values.yaml", reason: "values of a chart for alerts, which is not among those of Peyk"},
-	{file: "seed/sample_app/app.py", reason: "wants Python and packages that are not on this machine; samples/ping does the same, and test/e2e runs it"},
-	{file: "seed/sample_app/requirements.txt", reason: "belongs to app.py"},
 }
 
 // TestSamples applies every sample that is a Pack, or is the values of one.
