@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
@@ -45,7 +44,7 @@ ends them.`,
 			if wish.Lifetime < 0 {
 				return usagef("--lifetime %s: must not be negative", wish.Lifetime)
 			}
-			create := token.CreateAs
+			create := token.Create
 			if replace {
 				create = token.Replace
 			}
@@ -102,15 +101,11 @@ func (a *App) withPack(cmd *cobra.Command, name string, work func(context.Contex
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
 	defer cancel()
-	var pack packv1.Pack
-	err = cluster.Client.Get(ctx, client.ObjectKey{Namespace: cluster.Namespace, Name: name}, &pack)
-	if apierrors.IsNotFound(err) {
-		return notFoundError{fmt.Errorf("there is no Pack %q in the namespace %q", name, cluster.Namespace)}
-	}
+	pack, err := getPack(ctx, cluster, name)
 	if err != nil {
-		return fmt.Errorf("reading Pack %s: %w", name, err)
+		return err
 	}
-	return work(ctx, cluster, &pack)
+	return work(ctx, cluster, pack)
 }
 
 // ofToken gives the error about a token that is not there its exit code and its mend.

@@ -46,8 +46,8 @@ func TestPackToken(t *testing.T) {
 			if want := c.url + token.Path(pack); made.URL != want {
 				t.Errorf("URL = %s, want %s", made.URL, want)
 			}
-			if valid, err := token.Valid(t.Context(), cluster, pack, made.Token); err != nil || !valid {
-				t.Errorf("the printed token is valid: %v, %v", valid, err)
+			if found, err := token.Find(t.Context(), cluster, pack, made.Token); err != nil || found == nil {
+				t.Errorf("the printed token is found: %v, %v", found != nil, err)
 			}
 			var secrets corev1.SecretList
 			if err := cluster.List(t.Context(), &secrets); err != nil {
@@ -88,11 +88,11 @@ func TestPackTokens(t *testing.T) {
 	}
 	valid := func(text string) bool {
 		t.Helper()
-		ok, err := token.Valid(t.Context(), cluster, pack, text)
+		found, err := token.Find(t.Context(), cluster, pack, text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ok
+		return found != nil
 	}
 	first := secret(do(cli.ExitOK, "app --name gitlab --vars DOCKER_TAG"))
 	second := secret(do(cli.ExitOK, "rotate app --name gitlab --overlap 1h"))
@@ -128,9 +128,9 @@ func TestPackTokenReplaceAndLifetime(t *testing.T) {
 	}
 	valid := func(text string) bool {
 		t.Helper()
-		ok, err := token.Valid(t.Context(), cluster, pack, text)
+		found, err := token.Find(t.Context(), cluster, pack, text)
 		must(t, err)
-		return ok
+		return found != nil
 	}
 	first, other := give("--name", "gitlab"), give("--name", "github")
 	if !valid(first) || !valid(other) {

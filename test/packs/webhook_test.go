@@ -40,7 +40,7 @@ func TestDeployWebhook(t *testing.T) {
 	base := serveWebhook(t, o)
 	ns := namespace(t, "deploy")
 	obj := until(t, create(t, ns, web), "applied", applied)
-	secret, err := token.Create(t.Context(), shared.client, obj)
+	secret, err := token.Create(t.Context(), shared.client, obj, token.Wish{})
 	check(t, err)
 	url := base + token.Path(obj)
 
@@ -88,7 +88,7 @@ func TestWebhookVarsAreItsOwn(t *testing.T) {
 	base := serveWebhook(t, o)
 	ns := namespace(t, "own")
 	obj := until(t, create(t, ns, web), "applied", applied)
-	secret, err := token.Create(t.Context(), shared.client, obj)
+	secret, err := token.Create(t.Context(), shared.client, obj, token.Wish{})
 	check(t, err)
 	post := func(form string) int {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+token.Path(obj), strings.NewReader(form))

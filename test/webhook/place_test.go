@@ -105,7 +105,7 @@ func (p *place) issueTokens(t *testing.T) {
 	})
 	for i := range packs.Items {
 		obj := &packs.Items[i]
-		secret, err := token.Create(t.Context(), world.client, obj)
+		secret, err := token.Create(t.Context(), world.client, obj, token.Wish{})
 		check(t, err)
 		for j := range p.packs {
 			if p.packs[j].name == obj.Name {

@@ -63,14 +63,9 @@ func Path(obj *packv1.Pack) string {
 	return "/api/core/packs/" + pack.UID(obj.UID) + "/vars/"
 }
 
-// Create makes a token named DefaultName, beside those that there are.
-func Create(ctx context.Context, c client.Client, obj *packv1.Pack) (string, error) {
-	return CreateAs(ctx, c, obj, Wish{})
-}
-
-// CreateAs makes a token for the deploy webhook of a Pack: 32 hex characters. The tokens made before go on working. The
+// Create makes a token for the deploy webhook of a Pack: 32 hex characters. The tokens made before go on working. The
 // token cannot be read again.
-func CreateAs(ctx context.Context, c client.Client, obj *packv1.Pack, wish Wish) (string, error) {
+func Create(ctx context.Context, c client.Client, obj *packv1.Pack, wish Wish) (string, error) {
 	return add(ctx, c, obj, &wish, func(*book) error { return nil })
 }
 
@@ -129,12 +124,6 @@ func List(ctx context.Context, c client.Reader, obj *packv1.Pack) ([]Token, erro
 		return nil, err
 	}
 	return b.list(), nil
-}
-
-// Valid says whether token is one of the Pack's.
-func Valid(ctx context.Context, c client.Reader, obj *packv1.Pack, token string) (bool, error) {
-	found, err := Find(ctx, c, obj, token)
-	return found != nil, err
 }
 
 // Find returns what is known of a token of the Pack, nil when it is none or is valid no longer. The time it takes does not

@@ -31,19 +31,19 @@ func newPack() *packv1.Pack {
 
 func mustBe(t *testing.T, c client.Client, obj *packv1.Pack, token string, want bool) {
 	t.Helper()
-	if got, err := Valid(t.Context(), c, obj, token); err != nil || got != want {
-		t.Errorf("Valid(%q) = %v, %v; want %v", token, got, err, want)
+	if found, err := Find(t.Context(), c, obj, token); err != nil || (found != nil) != want {
+		t.Errorf("Find(%q) = %v, %v; want %v", token, found, err, want)
 	}
 }
 
 func TestTokens(t *testing.T) {
 	c, obj := newClient(t), newPack()
 	mustBe(t, c, obj, "anything", false)
-	first, err := Create(t.Context(), c, obj)
+	first, err := Create(t.Context(), c, obj, Wish{})
 	if err != nil || len(first) != 32 {
 		t.Fatalf("token %q, %v", first, err)
 	}
-	second, err := Create(t.Context(), c, obj)
+	second, err := Create(t.Context(), c, obj, Wish{})
 	if err != nil || second == first {
 		t.Fatalf("second token %q, %v", second, err)
 	}
@@ -77,7 +77,7 @@ func TestTokens(t *testing.T) {
 	again := newPack()
 	again.UID = "u-2"
 	mustBe(t, c, again, third, false)
-	if _, err := Create(t.Context(), c, again); err != nil {
+	if _, err := Create(t.Context(), c, again, Wish{}); err != nil {
 		t.Fatal(err)
 	}
 	mustBe(t, c, again, third, false)
@@ -85,16 +85,16 @@ func TestTokens(t *testing.T) {
 
 func TestCreateRefuses(t *testing.T) {
 	other := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "base", Name: "web-webhook"}, Data: map[string][]byte{"x": []byte("y")}}
-	if _, err := Create(t.Context(), newClient(t, other), newPack()); err == nil || !strings.Contains(err.Error(), "rename it") {
+	if _, err := Create(t.Context(), newClient(t, other), newPack(), Wish{}); err == nil || !strings.Contains(err.Error(), "rename it") {
 		t.Errorf("a Secret of somebody else: %v", err)
 	}
 	c := newClient(t)
 	for range most {
-		if _, err := Create(t.Context(), c, newPack()); err != nil {
+		if _, err := Create(t.Context(), c, newPack(), Wish{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Create(t.Context(), c, newPack()); err == nil || !strings.Contains(err.Error(), "10 tokens") {
+	if _, err := Create(t.Context(), c, newPack(), Wish{}); err == nil || !strings.Contains(err.Error(), "10 tokens") {
 		t.Errorf("one token too many: %v", err)
 	}
 }
@@ -114,11 +114,11 @@ func names(t *testing.T, c client.Client, obj *packv1.Pack) map[string]int {
 
 func TestRotate(t *testing.T) {
 	c, obj := newClient(t), newPack()
-	old, err := CreateAs(t.Context(), c, obj, Wish{Name: "gitlab", Vars: []string{"DOCKER_TAG"}})
+	old, err := Create(t.Context(), c, obj, Wish{Name: "gitlab", Vars: []string{"DOCKER_TAG"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	other, err := Create(t.Context(), c, obj)
+	other, err := Create(t.Context(), c, obj, Wish{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,11 +154,11 @@ func TestRotate(t *testing.T) {
 
 func TestRevoke(t *testing.T) {
 	c, obj := newClient(t), newPack()
-	one, err := CreateAs(t.Context(), c, obj, Wish{Name: "one"})
+	one, err := Create(t.Context(), c, obj, Wish{Name: "one"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := CreateAs(t.Context(), c, obj, Wish{Name: "two", Lifetime: time.Hour})
+	two, err := Create(t.Context(), c, obj, Wish{Name: "two", Lifetime: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,14 +174,14 @@ func TestRevoke(t *testing.T) {
 	if _, err := Revoke(t.Context(), c, obj, "one"); !errors.As(err, &unknown) {
 		t.Errorf("revoking it again: %v", err)
 	}
-	if _, err := CreateAs(t.Context(), c, obj, Wish{Name: "a b"}); !errors.Is(err, errName) {
+	if _, err := Create(t.Context(), c, obj, Wish{Name: "a b"}); !errors.Is(err, errName) {
 		t.Errorf("a name with a blank: %v", err)
 	}
 }
 
 func TestUse(t *testing.T) {
 	c, obj := newClient(t), newPack()
-	secret, err := Create(t.Context(), c, obj)
+	secret, err := Create(t.Context(), c, obj, Wish{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -301,7 +301,7 @@ func TestDryRun(t *testing.T) {
 
 func TestTokensWithVars(t *testing.T) {
 	w := newWebhook(t)
-	narrow, err := token.CreateAs(t.Context(), w.client, w.object(t), token.Wish{Name: "narrow", Vars: []string{"FEATURE"}})
+	narrow, err := token.Create(t.Context(), w.client, w.object(t), token.Wish{Name: "narrow", Vars: []string{"FEATURE"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func newWebhook(t *testing.T) *webhook {
 	w := &webhook{log: &bytes.Buffer{}}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(obj).WithReturnManagedFields().Build()
 	var err error
-	if w.token, err = token.Create(t.Context(), w.client, obj); err != nil {
+	if w.token, err = token.Create(t.Context(), w.client, obj, token.Wish{}); err != nil {
 		t.Fatal(err)
 	}
 	w.hook = NewPackVars(PackVarsDeps{
