@@ -35,21 +35,13 @@ with encrypted texts as they were written.`,
 			if err := checkFormat(format, "table", "json", "yaml"); err != nil {
 				return err
 			}
-			cluster, err := a.connect()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
-			defer cancel()
-			obj, err := getPack(ctx, cluster, args[0])
-			if err != nil {
-				return err
-			}
-			revisions, err := pack.Revisions(ctx, cluster.Client, obj)
-			if err != nil {
-				return err
-			}
-			return a.tellHistory(cmd, format, obj, revisions)
+			return a.withPack(cmd, args[0], func(ctx context.Context, cluster *Cluster, obj *packv1.Pack) error {
+				revisions, err := pack.Revisions(ctx, cluster.Client, obj)
+				if err != nil {
+					return err
+				}
+				return a.tellHistory(cmd, format, obj, revisions)
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", format, "table, json or yaml")
@@ -85,28 +77,20 @@ ready. Data in volumes is not taken back.
 ` + packWriteHelp,
 		Example: "  # the one before\n  peyk pack rollback sample-app -n base\n\n  peyk pack rollback sample-app --to 4 -n base",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cluster, err := a.connect()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
-			defer cancel()
-			obj, err := getPack(ctx, cluster, args[0])
-			if err != nil {
-				return err
-			}
-			revisions, err := pack.Revisions(ctx, cluster.Client, obj)
-			if err != nil {
-				return err
-			}
-			target, err := chooseRevision(obj, revisions, to)
-			if err != nil {
-				return err
-			}
-			say := newPrinter(cmd.OutOrStdout(), a.plain)
-			say.Action("taking Pack %s%s back to revision %d (%s %s)", obj.Name, inNamespace(client.ObjectKeyFromObject(obj)), target.Number, target.Spec.Chart.Name, target.ChartVersion)
-			message := fmt.Sprintf("Roll back pack %s/%s to revision %d", obj.Namespace, obj.Name, target.Number)
-			return a.changePack(ctx, cluster, say, obj, packChange{spec: pack.SpecOf(obj, target), message: message, packWrite: o})
+			return a.withPack(cmd, args[0], func(ctx context.Context, cluster *Cluster, obj *packv1.Pack) error {
+				revisions, err := pack.Revisions(ctx, cluster.Client, obj)
+				if err != nil {
+					return err
+				}
+				target, err := chooseRevision(obj, revisions, to)
+				if err != nil {
+					return err
+				}
+				say := newPrinter(cmd.OutOrStdout(), a.plain)
+				say.Action("taking Pack %s%s back to revision %d (%s %s)", obj.Name, inNamespace(client.ObjectKeyFromObject(obj)), target.Number, target.Spec.Chart.Name, target.ChartVersion)
+				message := fmt.Sprintf("Roll back pack %s/%s to revision %d", obj.Namespace, obj.Name, target.Number)
+				return a.changePack(ctx, cluster, say, obj, packChange{spec: pack.SpecOf(obj, target), message: message, packWrite: o})
+			})
 		},
 	}
 	cmd.Flags().Int64Var(&to, "to", 0, "number of the revision (default: the one before the current one)")

@@ -40,29 +40,21 @@ constraint in spec.chart.version. The repository is read with the rights of the 
 			if err := checkFormat(format, "table", "json", "yaml"); err != nil {
 				return err
 			}
-			cluster, err := a.connect()
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), a.limit)
-			defer cancel()
-			obj, err := getPack(ctx, cluster, args[0])
-			if err != nil {
-				return err
-			}
-			versions, err := a.versions(ctx, cluster, obj)
-			if err != nil {
-				return err
-			}
-			if format != "table" {
-				return writeValue(cmd.OutOrStdout(), format, versions)
-			}
-			rows := [][]string{{"VERSION", "INSTALLED", "ALLOWED"}}
-			for _, v := range versions {
-				rows = append(rows, []string{v.Version, title(v.Installed), title(v.Allowed)})
-			}
-			printTable(newPrinter(cmd.OutOrStdout(), a.plain), rows, true)
-			return nil
+			return a.withPack(cmd, args[0], func(ctx context.Context, cluster *Cluster, obj *packv1.Pack) error {
+				versions, err := a.versions(ctx, cluster, obj)
+				if err != nil {
+					return err
+				}
+				if format != "table" {
+					return writeValue(cmd.OutOrStdout(), format, versions)
+				}
+				rows := [][]string{{"VERSION", "INSTALLED", "ALLOWED"}}
+				for _, v := range versions {
+					rows = append(rows, []string{v.Version, title(v.Installed), title(v.Allowed)})
+				}
+				printTable(newPrinter(cmd.OutOrStdout(), a.plain), rows, true)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&format, "output", "o", format, "table, json or yaml")

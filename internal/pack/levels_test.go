@@ -94,7 +94,7 @@ func TestNoBreakSpaces(t *testing.T) {
 	if err := json.Unmarshal([]byte("{\"web\":{\"\u00a0image\":\"x\"}}"), &values); err != nil {
 		t.Fatal(err)
 	}
-	vars, _ := ResolveVars(nil)
+	vars, _ := Levels{}.Resolve(nil)
 	if _, err := vars.ExpandValues(values); err == nil || !strings.Contains(err.Error(), `spec.values.web: the key "␣image" has no-break spaces`) {
 		t.Errorf("got %v", err)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestRedactor(t *testing.T) {
-	vars, err := ResolveVars(raw(t, `{"DB_PASSWORD":"from-a-var","DOCKER_TAG":"v1.2.3"}`))
+	vars, err := Levels{}.Resolve(raw(t, `{"DB_PASSWORD":"from-a-var","DOCKER_TAG":"v1.2.3"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

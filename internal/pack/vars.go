@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 )
 
 // Vars are the vars of a Pack, resolved as they are asked for: name to nil, string, bool or number. They are not safe for
@@ -35,9 +34,6 @@ var (
 
 // vaultHeader starts a text that is encrypted with a key of the vault.
 const vaultHeader = "$KUBIT_VAULT;"
-
-// ResolveVars resolves the vars of a Pack that nothing else gives vars to. See Levels.Resolve.
-func ResolveVars(vars map[string]apiextensionsv1.JSON) (Vars, error) { return Levels{}.Resolve(vars) }
 
 // Expand returns text with the vars in it replaced, as text. Path says where the text stands, for errors.
 func (v Vars) Expand(text, path string) (string, error) {

@@ -39,7 +39,7 @@ func TestExpandValues(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			vars, err := ResolveVars(raw(t, tt.vars))
+			vars, err := Levels{}.Resolve(raw(t, tt.vars))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func TestVarsRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			vars, err := ResolveVars(raw(t, tt.vars))
+			vars, err := Levels{}.Resolve(raw(t, tt.vars))
 			if err == nil {
 				var values map[string]any
 				if e := json.Unmarshal([]byte(tt.values), &values); e != nil {
@@ -91,7 +91,7 @@ func TestVarsRefused(t *testing.T) {
 }
 
 func TestVarsErrorsHoldNoValues(t *testing.T) {
-	vars, err := ResolveVars(raw(t, `{"PASSWORD":"hunter2-secret"}`))
+	vars, err := Levels{}.Resolve(raw(t, `{"PASSWORD":"hunter2-secret"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestVarsErrorsHoldNoValues(t *testing.T) {
 }
 
 func TestExpand(t *testing.T) {
-	vars, err := ResolveVars(raw(t, `{"V":"~=0.3.1","N":0.5,"Z":null}`))
+	vars, err := Levels{}.Resolve(raw(t, `{"V":"~=0.3.1","N":0.5,"Z":null}`))
 	if err != nil {
 		t.Fatal(err)
 	}
