@@ -203,6 +203,12 @@ func TestNoSecretOutside(t *testing.T) {
 			"backup: {enabled: true, s3: {bucket: b, accessKey: " + mark + ", secretKey: " + mark + "}}\n" +
 			"tls: {enabled: true, ca.crt: x, tls.crt: x, tls.key: " + mark + "}",
 		"simplepack": strings.Replace(oneApp, "KEY: one", "KEY: "+mark, 1),
+		"alerting": "route: {receiver: all}\nreceivers: {all: {emailConfigs: [{to: a@example.com, authPassword: " + mark + ", authSecret: " + mark + ",\n" +
+			" tlsConfig: {ca: " + mark + ", cert: " + mark + ", keySecret: " + mark + "}}],\n" +
+			" slackConfigs: [{apiURL: 'https://example.com/" + mark + "', httpConfig: {bearerTokenSecret: " + mark + "}}],\n" +
+			" webhookConfigs: [{urlSecret: 'https://example.com/" + mark + "', httpConfig: {basicAuth: {username: " + mark + ", password: " + mark + "}}},\n" +
+			" {url: 'https://example.com', httpConfig: {authorization: {credentials: " + mark + "}}},\n" +
+			" {url: 'https://example.com', httpConfig: {oauth2: {clientId: " + mark + ", clientSecret: " + mark + ", tokenUrl: 'https://example.com'}}}]}}",
 	} {
 		text, err := release{chart: chart, name: "app", values: parse(t, values)}.text()
 		if err != nil {

@@ -7,14 +7,14 @@ import (
 	"io/fs"
 )
 
-//go:embed all:simplepack all:postgres all:redis all:genpack all:postgresql-ha all:redis-ha all:cloudnative-pg
+//go:embed all:simplepack all:postgres all:redis all:genpack all:postgresql-ha all:redis-ha all:cloudnative-pg all:alerting
 var embedded embed.FS
 
 // Repositories returns the built-in repositories: name of the repository to name of the chart to the chart's folder.
 func Repositories() (map[string]map[string]fs.FS, error) {
 	contents := map[string][]string{
 		"kubit-paas":  {"simplepack", "postgres", "redis"},
-		"kubit-packs": {"genpack", "postgresql-ha", "redis-ha", "cloudnative-pg"},
+		"kubit-packs": {"genpack", "postgresql-ha", "redis-ha", "cloudnative-pg", "alerting"},
 	}
 	repositories := map[string]map[string]fs.FS{}
 	for repository, names := range contents {

@@ -122,7 +122,15 @@ func define(t *testing.T, client dynamic.Interface) {
 				t.Fatalf("%s: %v", file, err)
 			}
 			plural, group, _ := strings.Cut(object.GetName(), ".")
-			defined = append(defined, schema.GroupVersionResource{Group: group, Version: "v1", Resource: plural})
+			versions, _, err := unstructured.NestedSlice(object.Object, "spec", "versions")
+			if err != nil || len(versions) == 0 {
+				t.Fatalf("%s: %s has no versions: %v", file, object.GetName(), err)
+			}
+			version, _, err := unstructured.NestedString(versions[0].(map[string]any), "name")
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			defined = append(defined, schema.GroupVersionResource{Group: group, Version: version, Resource: plural})
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -264,6 +272,8 @@ func refusesUnknown(t *testing.T, c *cluster) {
 		"{apiVersion: v1, kind: ConfigMap, metadata: {name: a, namespace: base}, dato: {}}",
 		"{apiVersion: monitoring.coreos.com/v1, kind: ServiceMonitor, metadata: {name: a, namespace: base}, spec: {selector: {}, endpoints: [{intervall: 5s}]}}",
 		"{apiVersion: monitoring.coreos.com/v1, kind: PrometheusRule, metadata: {name: a, namespace: base}, spec: {groups: [{name: a, interval: 5 s}]}}",
+		"{apiVersion: monitoring.coreos.com/v1alpha1, kind: AlertmanagerConfig, metadata: {name: a, namespace: base}, spec: {receivers: [{name: a, webhookConfigs: [{uri: a}]}]}}",
+		"{apiVersion: monitoring.coreos.com/v1alpha1, kind: AlertmanagerConfig, metadata: {name: a, namespace: base}, spec: {route: {routes: [{groupWait: 5 s}]}}}",
 		"{apiVersion: cert-manager.io/v1, kind: Certificate, metadata: {name: a, namespace: base}, spec: {secretName: a}}",
 	} {
 		if err := c.accept(t.Context(), &unstructured.Unstructured{Object: parse(t, text)}); err == nil {

@@ -14,17 +14,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var charts = []string{"genpack", "simplepack", "postgres", "redis", "redis-ha", "postgresql-ha", "cloudnative-pg"}
+var charts = []string{"genpack", "simplepack", "postgres", "redis", "redis-ha", "postgresql-ha", "cloudnative-pg", "alerting"}
 
 // customKinds belong to definitions that Kubernetes itself does not have.
 var customKinds = map[string]bool{
-	"monitoring.coreos.com/v1, Kind=ServiceMonitor": true,
-	"monitoring.coreos.com/v1, Kind=PrometheusRule": true,
-	"cert-manager.io/v1, Kind=Certificate":          true,
-	"postgresql.cnpg.io/v1, Kind=Cluster":           true,
-	"postgresql.cnpg.io/v1, Kind=Database":          true,
-	"postgresql.cnpg.io/v1, Kind=ScheduledBackup":   true,
-	"example.com/v1, Kind=Gadget":                   true,
+	"monitoring.coreos.com/v1, Kind=ServiceMonitor":           true,
+	"monitoring.coreos.com/v1, Kind=PrometheusRule":           true,
+	"cert-manager.io/v1, Kind=Certificate":                    true,
+	"monitoring.coreos.com/v1alpha1, Kind=AlertmanagerConfig": true,
+	"postgresql.cnpg.io/v1, Kind=Cluster":                     true,
+	"postgresql.cnpg.io/v1, Kind=Database":                    true,
+	"postgresql.cnpg.io/v1, Kind=ScheduledBackup":             true,
+	"example.com/v1, Kind=Gadget":                             true,
 }
 
 // TestGolden renders testdata/CHART/CASE/values.yaml as the release CASE. What comes out must be what golden.yaml says,
@@ -93,7 +94,8 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// TestSharedFiles holds that simplepack has the templates and the schema of genpack, byte for byte.
+// TestSharedFiles holds that simplepack has the templates and the schema of genpack, byte for byte, and alerting those parts
+// of both that it needs.
 func TestSharedFiles(t *testing.T) {
 	files, err := filepath.Glob("genpack/templates/*")
 	if err != nil || len(files) == 0 {
@@ -108,5 +110,14 @@ func TestSharedFiles(t *testing.T) {
 	}
 	for _, file := range append(files, "genpack/values.schema.json") {
 		compare(t, filepath.Join("simplepack", file[len("genpack/"):]), read(t, file))
+	}
+	for _, name := range []string{"_names.tpl", "_rules.tpl", "_values.tpl"} {
+		compare(t, filepath.Join("alerting/templates", name), read(t, filepath.Join("genpack/templates", name)))
+	}
+	genpack, alerting := loadSchema(t, "genpack"), loadSchema(t, "alerting")
+	for _, name := range []string{"scalar", "duration", "ruleTexts", "prometheusRule"} {
+		if diff := cmp.Diff(genpack.places["#/$defs/"+name], alerting.places["#/$defs/"+name]); diff != "" {
+			t.Errorf("the schema of alerting differs from genpack's in $defs.%s (-genpack +alerting):\n%s", name, diff)
+		}
 	}
 }

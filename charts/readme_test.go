@@ -16,21 +16,34 @@ const (
 	valuesEnd   = "<!-- End of the values. -->\n"
 )
 
-// valuesSections are the parts of the schema that get a table of their own, each named where it is used.
-var valuesSections = []struct{ def, title string }{
-	{"workload", "A workload"}, {"container", "A container"}, {"image", "An image"}, {"env", "Variables"},
-	{"envFrom", "Variables from whole objects"}, {"probe", "A probe"}, {"hook", "A lifecycle hook"}, {"ports", "Ports"},
-	{"quantities", "Resources"}, {"fileMounts", "Mounts of files"}, {"volumeMounts", "Mounts of volumes"},
-	{"podSecurity", "Security of a pod"}, {"containerSecurity", "Security of a container"}, {"hpa", "Scaling"},
-	{"pullSecrets", "Pull secrets"}, {"volume", "A volume"}, {"ingress", "An ingress"}, {"tls", "TLS"},
-	{"externalService", "An external service"}, {"prometheusRule", "Rules"}, {"rawResource", "A raw resource"},
+// valuesSection is a part of a schema with a table of its own, which is named where the part is used.
+type valuesSection struct{ def, title string }
+
+var valuesSections = map[string][]valuesSection{
+	"genpack": {
+		{"workload", "A workload"}, {"container", "A container"}, {"image", "An image"}, {"env", "Variables"},
+		{"envFrom", "Variables from whole objects"}, {"probe", "A probe"}, {"hook", "A lifecycle hook"}, {"ports", "Ports"},
+		{"quantities", "Resources"}, {"fileMounts", "Mounts of files"}, {"volumeMounts", "Mounts of volumes"},
+		{"podSecurity", "Security of a pod"}, {"containerSecurity", "Security of a container"}, {"hpa", "Scaling"},
+		{"pullSecrets", "Pull secrets"}, {"volume", "A volume"}, {"ingress", "An ingress"}, {"tls", "TLS"},
+		{"externalService", "An external service"}, {"prometheusRule", "Rules"}, {"rawResource", "A raw resource"},
+	},
+	"alerting": {
+		{"route", "A route"}, {"matchers", "Matchers"}, {"inhibitRules", "Inhibit rules"}, {"receiver", "A receiver"},
+		{"emailConfig", "Mail"}, {"slackConfig", "Slack"}, {"webhookConfig", "A webhook"}, {"httpConfig", "A request"},
+		{"tlsConfig", "TLS"}, {"secret", "A secret"}, {"source", "A secret or a setting"}, {"prometheusRule", "Rules"},
+	},
 }
 
-// TestReadmeValues holds that genpack's page lists every value of the schema, and simplepack's every default of its own.
-// A release record carries the page of its chart, so simplepack's does not repeat what genpack's says.
+// TestReadmeValues holds that the pages of genpack and alerting list every value of the schema, and simplepack's every default
+// of its own. A release record carries the page of its chart, so simplepack's does not repeat what genpack's says.
 func TestReadmeValues(t *testing.T) {
-	s := loadSchema(t)
-	for chart, table := range map[string]string{"genpack": valuesTables(s, kindsOfFields(t)), "simplepack": defaultsTable(t, s)} {
+	genpack := loadSchema(t, "genpack")
+	for chart, table := range map[string]string{
+		"genpack":    valuesTables(genpack, kindsOfFields(t)),
+		"simplepack": defaultsTable(t, genpack),
+		"alerting":   valuesTables(loadSchema(t, "alerting"), nil),
+	} {
 		path := chart + "/README.md"
 		text := read(t, path)
 		before, rest, found := strings.Cut(text, valuesBegin)
@@ -88,7 +101,7 @@ func valuesTables(s *valuesSchema, kinds map[string]string) string {
 		out.WriteString("\n")
 	}
 	table("The whole", "#", "")
-	for _, section := range valuesSections {
+	for _, section := range s.sections {
 		table(section.title, "#/$defs/"+section.def, "")
 	}
 	return out.String()
@@ -128,7 +141,7 @@ func writeRow(out *strings.Builder, s *valuesSchema, place, name string, note fu
 	}
 	target := s.target(place)
 	kind, link := typeOf(s, place), false
-	for _, section := range valuesSections {
+	for _, section := range s.sections {
 		if target == "#/$defs/"+section.def {
 			anchor := strings.ReplaceAll(strings.ToLower(section.title), " ", "-")
 			kind, link = fmt.Sprintf("[%s](#%s)", strings.ToLower(section.title), anchor), true
@@ -136,7 +149,7 @@ func writeRow(out *strings.Builder, s *valuesSchema, place, name string, note fu
 	}
 	fmt.Fprintf(out, "| `%s` | %s | %s | %s |\n", name, kind, standard, strings.ReplaceAll(note(place, text), "|", "\\|"))
 	// Labels, annotations and the like are described by their own row.
-	if plain := regexp.MustCompile(`/(labels|annotations|settings|quantities|ruleTexts|native)$`); link || plain.MatchString(target) {
+	if plain := regexp.MustCompile(`/(labels|annotations|settings|quantities|ruleTexts|matchLabels|native)$`); link || plain.MatchString(target) {
 		return
 	}
 	writeRows(out, s, target, name+".", note)

@@ -13,7 +13,7 @@ import (
 	"github.com/peyk/peyk/internal/testkit"
 )
 
-// samples are the releases that the reference shows for genpack and simplepack.
+// samples are the releases that the reference shows for genpack, simplepack and alerting.
 var samples = []struct{ file, chart, release string }{
 	{"genpack/cronjob.values.yaml", "genpack", "cronjob"},
 	{"genpack/env.values.yaml", "genpack", "env"},
@@ -32,6 +32,7 @@ var samples = []struct{ file, chart, release string }{
 	{"extra/sample-app-vars.pack.yaml", "simplepack", "sample-app"},
 	{"seed/sample-app.fragment.yaml", "simplepack", "sample-app"},
 	{"seed/sample-app.pack.yaml", "simplepack", "sample-app"},
+	{"extra/alerting.values.yaml", "alerting", "alerting"},
 }
 
 // variable is {{ vars.NAME }}, credential the password of an address; those of the samples are not copied into goldens.
@@ -136,6 +137,7 @@ func TestSampleObjects(t *testing.T) {
 		"extra/watch-to-redeploy.genpack.pack.yaml": {"Deployment/test-web", "Deployment/test-worker"},
 		"extra/sample-app-vars.pack.yaml":           {"Deployment/sample-app-main", "Service/sample-app-main"},
 		"seed/sample-app.fragment.yaml":             {"Deployment/sample-app-main", "PersistentVolumeClaim/sample-app-main", "Service/sample-app-main"},
+		"extra/alerting.values.yaml":                {"AlertmanagerConfig/alerting"},
 		"seed/sample-app.pack.yaml":                 {"ConfigMap/sample-app-shared", "Deployment/sample-app-main", "Ingress/sample-app-main", "Service/sample-app-main"},
 	}
 	for _, sample := range samples {

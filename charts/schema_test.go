@@ -17,16 +17,21 @@ type valuesSchema struct {
 	places map[string]map[string]any
 	// required are the places of everything that a value can be put into, in order.
 	required []string
+	// sections are the parts that have a table of their own in the README.
+	sections []valuesSection
 }
 
-// loadSchema reads the schema that genpack and simplepack have in common.
-func loadSchema(t *testing.T) *valuesSchema {
+// described are the charts whose schema describes every value, and whose README has its tables. simplepack has genpack's.
+var described = []string{"genpack", "alerting"}
+
+// loadSchema reads the schema of a chart.
+func loadSchema(t *testing.T, chart string) *valuesSchema {
 	t.Helper()
 	root := map[string]any{}
-	if err := json.Unmarshal([]byte(read(t, "genpack/values.schema.json")), &root); err != nil {
+	if err := json.Unmarshal([]byte(read(t, chart+"/values.schema.json")), &root); err != nil {
 		t.Fatal(err)
 	}
-	s := &valuesSchema{places: map[string]map[string]any{}}
+	s := &valuesSchema{places: map[string]map[string]any{}, sections: valuesSections[chart]}
 	s.add("#", root)
 	return s
 }
@@ -141,7 +146,14 @@ func (s *valuesSchema) find(path string) (string, error) {
 // TestSchemaIsComplete holds that whoever reads the schema, a form too, learns of every value what it is and of what
 // type, and that examples and defaults are allowed by it.
 func TestSchemaIsComplete(t *testing.T) {
-	s := loadSchema(t)
+	for _, chart := range described {
+		t.Run(chart, func(t *testing.T) { loadSchema(t, chart).checkComplete(t) })
+	}
+	hasTitles(t, loadSchema(t, "genpack"))
+}
+
+func (s *valuesSchema) checkComplete(t *testing.T) {
+	t.Helper()
 	for _, place := range s.required {
 		for _, keyword := range []string{"description", "type"} {
 			if keyword == "type" {
@@ -160,7 +172,11 @@ func TestSchemaIsComplete(t *testing.T) {
 			}
 		}
 	}
-	// What the form of an application shows.
+}
+
+// hasTitles holds that what the form of an application shows has a title.
+func hasTitles(t *testing.T, s *valuesSchema) {
+	t.Helper()
 	for _, path := range []string{
 		"gonbad.workloads.W.replicaCount",
 		"gonbad.workloads.W.containers.C.image.repository", "gonbad.workloads.W.containers.C.image.tag",

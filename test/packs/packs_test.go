@@ -47,7 +47,7 @@ func image(t *testing.T, namespace string) string {
 
 func TestBuiltinRepositories(t *testing.T) {
 	start(t)
-	for name, want := range map[string]string{"kubit-paas": "3 charts in builtin://kubit-paas", "kubit-packs": "4 charts in builtin://kubit-packs"} {
+	for name, want := range map[string]string{"kubit-paas": "3 charts in builtin://kubit-paas", "kubit-packs": "5 charts in builtin://kubit-packs"} {
 		eventually(t, name, func() (bool, string) {
 			var r packv1.ClusterPackRepository
 			if err := shared.client.Get(t.Context(), types.NamespacedName{Name: name}, &r); err != nil {

@@ -1,7 +1,7 @@
 {{- /*
 Reading values. Builders return JSON, their callers read it with fromJson, and only gonbad.print writes YAML: so no
-indentation and no quoting is done by hand. The copies of these files in charts/simplepack are written by
-`go test ./charts -run TestSharedFiles -update`; edit them in charts/genpack.
+indentation and no quoting is done by hand. The copies of these files in charts/simplepack, and of some in charts/alerting,
+are written by `go test ./charts -run TestSharedFiles -update`; edit them in charts/genpack.
 */ -}}
 
 {{- /* gonbad.print: one object as a YAML document. Input: the object. */ -}}

@@ -2,18 +2,20 @@
 
 {{- /*
 gonbad.prometheusRule: one PrometheusRule with one group. With tpl: true the rules pass through Helm's templates first.
-An alert links to grafanaDomain by its annotation dashboard. Input: the root.
+An alert links to grafanaDomain by its annotation dashboard. Input: root, given (the values), path.
 */ -}}
 {{- define "gonbad.prometheusRule" -}}
-{{- $given := (.Values.gonbad | default dict).prometheusRule -}}
+{{- $root := .root -}}
+{{- $given := .given -}}
+{{- $path := .path -}}
 {{- if include "gonbad.enabled" $given -}}
 {{- if $given.rules -}}
 {{- $rules := dict "rules" $given.rules -}}
-{{- if eq (toString $given.tpl) "true" -}}{{- $rules = tpl (toYaml $rules) . | fromYaml -}}{{- end -}}
+{{- if eq (toString $given.tpl) "true" -}}{{- $rules = tpl (toYaml $rules) $root | fromYaml -}}{{- end -}}
 {{- $out := list -}}
 {{- range $i, $rule := $rules.rules -}}
 {{- if eq (empty .alert) (empty .record) -}}
-{{- fail (printf "gonbad.prometheusRule.rules[%d]: give either alert or record" $i) -}}
+{{- fail (printf "%s.rules[%d]: give either alert or record" $path $i) -}}
 {{- end -}}
 {{- $entry := include "gonbad.copy" (dict "from" . "fields" (list "alert" "record" "for")) | fromJson -}}
 {{- $_ := set $entry "expr" (include "gonbad.scalar" .expr) -}}
@@ -25,9 +27,9 @@ An alert links to grafanaDomain by its annotation dashboard. Input: the root.
 {{- with $annotations -}}{{- $_ := set $entry "annotations" . -}}{{- end -}}
 {{- $out = append $out $entry -}}
 {{- end -}}
-{{- $group := dict "name" .Release.Name "rules" $out -}}
+{{- $group := dict "name" $root.Release.Name "rules" $out -}}
 {{- with $given.interval -}}{{- $_ := set $group "interval" (include "gonbad.duration" .) -}}{{- end -}}
-{{- $metadata := include "gonbad.metadata" (dict "root" . "name" .Release.Name) | fromJson -}}
+{{- $metadata := include "gonbad.metadata" (dict "root" $root "name" $root.Release.Name) | fromJson -}}
 {{- include "gonbad.print" (dict "apiVersion" "monitoring.coreos.com/v1" "kind" "PrometheusRule" "metadata" $metadata "spec" (dict "groups" (list $group))) -}}
 {{- end -}}
 {{- end -}}

@@ -122,7 +122,7 @@ func podsReady(t *testing.T, namespace string) error {
 
 // released are the kinds of objects that the charts make, as kubectl names them.
 const released = "deployments,statefulsets,daemonsets,cronjobs,services,configmaps,secrets,persistentvolumeclaims,ingresses," +
-	"endpoints,endpointslices,horizontalpodautoscalers,networkpolicies,poddisruptionbudgets,servicemonitors"
+	"endpoints,endpointslices,horizontalpodautoscalers,networkpolicies,poddisruptionbudgets,servicemonitors,prometheusrules,alertmanagerconfigs"
 
 // asGolden compares the objects of a Pack in the cluster with a golden file of the charts: all are there, with every field, and
 // there are no others.

@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"cmp"
 	"io/fs"
 	"maps"
 	"os"
@@ -17,6 +18,8 @@ type sample struct {
 	file string
 	// pack is the Pack that the file makes, as namespace/name; one word is both.
 	pack string
+	// chart is the chart of bare values; genpack by default.
+	chart string
 	// stays says that the next row upgrades the Pack.
 	stays bool
 	// golden is the folder below charts/testdata with what must be in the cluster; by default it is the file of the sample's name
@@ -72,6 +75,7 @@ var samples = []sample{
 	{file: "extra/django-vars.pack.yaml", pack: "samples/sample-django-app"},
 	{file: "extra/postgres-panel.pack.yaml", pack: "new-ns/postgres-uiux", golden: "none", then: postgresAnswers("postgres-uiux-0")},
 	{file: "extra/redis-ha.pack.yaml", pack: "test-ns/test-redis", golden: "none", then: redisAnswers},
+	{file: "extra/alerting.values.yaml", chart: "alerting", pack: "alerting"},
 	{
 		file: "extra/postgresql-ha-vars-backup.pack.yaml", pack: "new-test-ns/test", golden: "postgresql-ha/test",
 		before: installOperator, then: threeServersAnswer,
@@ -95,7 +99,6 @@ var samples = []sample{
 	{file: "extra/vault-vector.json", elsewhere: "internal/vault/text_test.go:TestVector", copied: "internal/vault/testdata/vector.json"},
 
 	{file: "README.md", reason: "says what the others are"},
-	{file: "extra/alerting.values.yaml", reason: "values of a chart for alerts, which is not among those of Peyk"},
 }
 
 // TestSamples applies every sample that is a Pack, or is the values of one.
@@ -149,7 +152,7 @@ func (s sample) manifest(t *testing.T, dir string) string {
 	pack := newPack(s.pack)
 	head := "apiVersion: k8s.kubit.ir/v1alpha1\nkind: Pack\nmetadata: {name: " + pack.Name + ", namespace: " + pack.Namespace + "}\n"
 	if !strings.HasPrefix(text, "spec:") {
-		head += "spec:\n  chart: {name: genpack, repository: {name: kubit-packs}}\n  values:\n"
+		head += "spec:\n  chart: {name: " + cmp.Or(s.chart, "genpack") + ", repository: {name: kubit-packs}}\n  values:\n"
 		text = "    " + strings.ReplaceAll(text, "\n", "\n    ")
 	}
 	made := filepath.Join(t.TempDir(), "pack.yaml")
