@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -25,11 +24,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/git/gittest"
 	"github.com/peyk/peyk/internal/notify/event"
 	"github.com/peyk/peyk/internal/testkit"
@@ -121,22 +117,7 @@ func (d *desk) waits() {
 
 func (d *desk) define() {
 	d.Helper()
-	all, err := crds.All()
-	d.must(err)
-	for _, crd := range all {
-		d.must(client.IgnoreAlreadyExists(d.client.Create(d.Context(), crd)))
-		d.soon(crd.GetName()+" is established", func() bool {
-			d.must(d.client.Get(d.Context(), client.ObjectKeyFromObject(crd), crd))
-			conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions")
-			return strings.Contains(fmt.Sprint(conditions), "type:Established")
-		})
-		group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
-		kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
-		d.soon(kind+" is discovered", func() bool {
-			_, err := d.client.RESTMapper().RESTMapping(schema.GroupKind{Group: group, Kind: kind})
-			return err == nil
-		})
-	}
+	d.must(testkit.Define(d.Context(), d.client))
 }
 
 func (d *desk) run() {

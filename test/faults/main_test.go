@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/testkit"
 )
 
@@ -97,24 +96,5 @@ func connect() error {
 	if world.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	definitions, err := crds.All()
-	if err != nil {
-		return err
-	}
-	for _, definition := range definitions {
-		if err := world.client.Create(context.Background(), definition); err != nil {
-			return err
-		}
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		err := errors.Join(
-			world.client.List(context.Background(), &ksv1.KustomizationList{}),
-			world.client.List(context.Background(), &sourcev1.GitRepositoryList{}),
-		)
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	return testkit.Define(context.Background(), world.client)
 }

@@ -17,12 +17,9 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/operator"
 	"github.com/peyk/peyk/internal/testkit"
 )
@@ -54,46 +51,11 @@ func prepare(plane *testkit.ControlPlane) error {
 	if shared.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	definitions, err := crds.All()
-	if err != nil {
+	ctx := context.Background()
+	if err := testkit.Define(ctx, shared.client); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	for _, definition := range definitions {
-		if err := shared.client.Create(ctx, definition); err != nil {
-			return err
-		}
-	}
-	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	if err := shared.client.Create(ctx, space); err != nil {
-		return err
-	}
-	for _, definition := range definitions {
-		for !established(ctx, definition) {
-			if ctx.Err() != nil {
-				return errors.New("the definitions are not served in time")
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-	}
-	return nil
-}
-
-// established says whether the API server serves the objects of a definition.
-func established(ctx context.Context, definition *unstructured.Unstructured) bool {
-	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
-	group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
-	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")
-	for _, version := range versions {
-		name, _, _ := unstructured.NestedString(version.(map[string]any), "name")
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(schema.GroupVersionKind{Group: group, Version: name, Kind: kind + "List"})
-		if shared.client.List(ctx, list) != nil {
-			return false
-		}
-	}
-	return true
+	return shared.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 }
 
 // work lets Peyk work on the cluster until the test ends.

@@ -26,7 +26,6 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
-	"github.com/peyk/peyk/api/crds"
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/charts"
 	"github.com/peyk/peyk/internal/apply"
@@ -77,22 +76,7 @@ func connect(plane *testkit.ControlPlane) error {
 		return err
 	}
 	shared = environment{config: restConfig, kubeconfig: plane.Kubeconfig, client: c}
-	definitions, err := crds.All()
-	if err != nil {
-		return err
-	}
-	for _, definition := range definitions {
-		if err := c.Create(context.Background(), definition); err != nil && !apierrors.IsAlreadyExists(err) {
-			return err
-		}
-	}
-	for range 100 {
-		if err = c.List(context.Background(), &packv1.PackList{}); err == nil {
-			return nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return err
+	return testkit.Define(context.Background(), c)
 }
 
 // operator is one run of the controllers.

@@ -20,10 +20,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/git/gittest"
 	"github.com/peyk/peyk/internal/operator"
@@ -49,19 +47,7 @@ func newBench(t *testing.T) *bench {
 	b.must(err)
 	b.client, err = client.New(plane.Config, client.Options{Scheme: scheme})
 	b.must(err)
-	all, err := crds.All()
-	b.must(err)
-	for _, crd := range all {
-		b.must(b.client.Create(t.Context(), crd))
-	}
-	for _, crd := range all {
-		b.soon(crd.GetName()+" is established", func() bool {
-			b.must(b.client.Get(t.Context(), client.ObjectKeyFromObject(crd), crd))
-			accepted, _, _ := unstructured.NestedMap(crd.Object, "status", "acceptedNames")
-			conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions")
-			return len(accepted) > 0 && len(conditions) > 1
-		})
-	}
+	b.must(testkit.Define(t.Context(), b.client))
 	b.run()
 	return b
 }

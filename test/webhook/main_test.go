@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
-	"github.com/peyk/peyk/api/crds"
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/testkit"
 )
@@ -102,25 +101,7 @@ func connect() error {
 	if world.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	definitions, err := crds.All()
-	if err != nil {
-		return err
-	}
-	for _, definition := range definitions {
-		if err := world.client.Create(context.Background(), definition); err != nil {
-			return err
-		}
-	}
-	deadline := time.Now().Add(time.Minute)
-	for {
-		err := errors.Join(
-			world.client.List(context.Background(), &packv1.PackList{}), world.client.List(context.Background(), &sourcev1.GitRepositoryList{}),
-		)
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	return testkit.Define(context.Background(), world.client)
 }
 
 func check(t *testing.T, err error) {

@@ -34,7 +34,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/apply"
 	"github.com/peyk/peyk/internal/artifact"
 	"github.com/peyk/peyk/internal/kube"
@@ -77,27 +76,7 @@ func prepare() error {
 	if api, err = client.New(plane.Config, client.Options{Scheme: newScheme()}); err != nil {
 		return err
 	}
-	definitions, err := crds.All()
-	if err != nil {
-		return err
-	}
-	for _, definition := range definitions {
-		if err := api.Create(context.Background(), definition); client.IgnoreAlreadyExists(err) != nil {
-			return err
-		}
-	}
-	deadline := time.Now().Add(time.Minute)
-	for {
-		if api, err = client.New(plane.Config, client.Options{Scheme: newScheme()}); err != nil {
-			return err
-		}
-		err = errors.Join(api.List(context.Background(), &v2.HelmReleaseList{}), api.List(context.Background(), &sourcev1.HelmChartList{}),
-			api.List(context.Background(), &sourcev1.OCIRepositoryList{}), api.List(context.Background(), &sourcev1.ExternalArtifactList{}))
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	return testkit.Define(context.Background(), api)
 }
 
 // process is the controller as in one process of the operator.

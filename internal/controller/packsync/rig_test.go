@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/peyk/peyk/api/crds"
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	peykv1 "github.com/peyk/peyk/api/peyk/v1alpha1"
 	"github.com/peyk/peyk/internal/controller/packsync"
@@ -67,7 +66,7 @@ func newRig(t *testing.T, auth *gittest.Auth) *rig {
 	var err error
 	r.client, err = client.New(plane.Config, client.Options{Scheme: scheme})
 	must(t, err)
-	definitions.Do(r.define)
+	definitions.Do(func() { must(t, testkit.Define(t.Context(), r.client)) })
 	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "sync-"}}
 	must(t, r.client.Create(t.Context(), space))
 	r.ns = space.Name
@@ -77,28 +76,6 @@ func newRig(t *testing.T, auth *gittest.Auth) *rig {
 	r.server = gittest.NewHTTPServer(t, root, auth)
 	r.start(tenancy.Policy{NoCrossNamespaceRefs: true})
 	return r
-}
-
-func (r *rig) define() {
-	all, err := crds.All()
-	must(r.T, err)
-	for _, crd := range all {
-		if strings.HasSuffix(crd.GetName(), "k8s.kubit.ir") || strings.HasSuffix(crd.GetName(), "peyk.dev") {
-			must(r.T, client.IgnoreAlreadyExists(r.client.Create(r.Context(), crd)))
-		}
-	}
-	r.soon("the kinds are served", func() error {
-		return errorsOf(r.client.List(r.Context(), &packv1.PackList{}), r.client.List(r.Context(), &peykv1.PackSyncList{}))
-	})
-}
-
-func errorsOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (r *rig) start(policy tenancy.Policy) {

@@ -22,7 +22,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/peyk/peyk/api/crds"
 	"github.com/peyk/peyk/internal/controller/redeploy"
 	"github.com/peyk/peyk/internal/operator"
 	"github.com/peyk/peyk/internal/testkit"
@@ -87,7 +86,7 @@ func newCluster(t *testing.T) *rig {
 	r := &rig{T: t}
 	r.client, err = client.New(plane.Config, client.Options{Scheme: scheme})
 	must(t, err)
-	definitions.Do(func() { define(r) })
+	definitions.Do(func() { must(t, testkit.Define(t.Context(), r.client)) })
 	space := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "rd-"}}
 	must(t, r.client.Create(t.Context(), space))
 	r.ns = space.Name
@@ -115,25 +114,6 @@ func (r *rig) start() {
 	go func() { done <- mgr.Start(ctx) }()
 	r.stop = sync.OnceFunc(func() { cancel(); must(r.T, <-done) })
 	r.Cleanup(r.stop)
-}
-
-func define(r *rig) {
-	r.Helper()
-	all, err := crds.All()
-	must(r.T, err)
-	for _, crd := range all {
-		must(r.T, client.IgnoreAlreadyExists(r.client.Create(r.Context(), crd)))
-	}
-	kinds, err := operator.NewScheme()
-	must(r.T, err)
-	for gvk := range kinds.AllKnownTypes() {
-		if strings.HasSuffix(gvk.Group, "kubit.ir") && strings.HasSuffix(gvk.Kind, "Pack") {
-			soon(r.T, "Packs are served", func() error {
-				_, err := r.client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
-				return err
-			})
-		}
-	}
 }
 
 func must(t *testing.T, err error) {

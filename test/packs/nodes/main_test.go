@@ -28,7 +28,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
-	"github.com/peyk/peyk/api/crds"
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/testkit"
 )
@@ -153,16 +152,7 @@ func connect() error {
 	if cluster.client, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	definitions, err := crds.All()
-	if err != nil {
-		return err
-	}
-	for _, definition := range definitions {
-		if err := cluster.client.Create(context.Background(), definition); err != nil {
-			return err
-		}
-	}
-	return wait(30*time.Second, func() error { return cluster.client.List(context.Background(), &packv1.PackList{}) })
+	return testkit.Define(context.Background(), cluster.client)
 }
 
 // local runs a command of peyk-local on the cluster.
