@@ -23,7 +23,7 @@ func TestForms(t *testing.T) {
 	one := p.packs[0]
 	before := p.repo.Git("show", "main:"+one.file)
 	cmd := exec.CommandContext(t.Context(), "sh", "testdata/curl-forms.sh")
-	cmd.Env = append(os.Environ(), "KUBIT_WEBHOOK_URL=http://"+world.operator.HTTP+one.path, "TOKEN="+one.token, "TAG=3bafc239", "PACK_UID=unused")
+	cmd.Env = append(os.Environ(), "KUBIT_WEBHOOK_URL=http://"+world.Operator.HTTP+one.path, "TOKEN="+one.token, "TAG=3bafc239", "PACK_UID=unused")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -39,7 +39,7 @@ func TestForms(t *testing.T) {
 	log := p.repo.Git("log", "--format=%an|%cn|%B", "main~1..main")
 	for _, part := range []string{"ci (deploy webhook)|Peyk|Deploy forms/app-000: DOCKER_TAG=3bafc239", "Deployed-Image: " + p.images + "/app:3bafc239@sha256:ccc"} {
 		if !strings.Contains(log, part) {
-			t.Errorf("the commit lacks %q:\n%s", part, log)
+			t.Errorf("the commit lacks %q:\n%s\nthe calls were answered:\n%s", part, log, out)
 		}
 	}
 	if p.repo.Git("rev-list", "--count", "main") != "2" {
@@ -57,7 +57,7 @@ func TestDeployCommand(t *testing.T) {
 	check(t, err)
 	deploy := func(args ...string) (string, int) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"pack", "deploy", "--url", "http://" + world.operator.HTTP + one.path}, args...)...)
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"pack", "deploy", "--url", "http://" + world.Operator.HTTP + one.path}, args...)...)
 		cmd.Env = append(os.Environ(), "KUBIT_WEBHOOK_TOKEN="+one.token)
 		out, err := cmd.CombinedOutput()
 		exit := &exec.ExitError{}
@@ -87,7 +87,7 @@ func TestDeployCommand(t *testing.T) {
 // inCluster says whether the cluster has a Pack with the tag.
 func (p *place) inCluster(t *testing.T, d deployed, tag string) error {
 	var obj packv1.Pack
-	err := world.client.Get(t.Context(), client.ObjectKey{Namespace: p.namespace, Name: d.name}, &obj)
+	err := world.Client.Get(t.Context(), client.ObjectKey{Namespace: p.namespace, Name: d.name}, &obj)
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}

@@ -8,6 +8,10 @@ import (
 
 	"helm.sh/helm/v4/pkg/action"
 	helmkube "helm.sh/helm/v4/pkg/kube"
+	releases "helm.sh/helm/v4/pkg/release"
+	"helm.sh/helm/v4/pkg/release/common"
+	"helm.sh/helm/v4/pkg/storage"
+	"helm.sh/helm/v4/pkg/storage/driver"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,13 +49,31 @@ func (r *rehearsal) Build(manifest io.Reader, _ bool) (helmkube.ResourceList, er
 	return nil, errRendered
 }
 
+// settled is a storage driver that shows a release as it will be when the action that is under way at it has ended: what is
+// rendered comes after that.
+type settled struct{ driver.Driver }
+
+// Query returns the releases with the labels.
+func (s settled) Query(labels map[string]string) ([]releases.Releaser, error) {
+	found, err := s.Driver.Query(labels)
+	for i, one := range found {
+		if r, err := typed(one, nil); err == nil && r.Info.Status.IsPending() {
+			done, info := *r, *r.Info
+			info.Status, done.Info = common.StatusDeployed, &info
+			found[i] = &done
+		}
+	}
+	return found, err
+}
+
 // Template renders the chart as Install would, or Upgrade where there is a release, and changes nothing. The templates see
-// the cluster as they would then. It returns a RenderError when the chart does not render.
+// the cluster as they would then. A release that is being worked on counts as it will be after that. It returns a RenderError when the chart does not render.
 func (e *Engine) Template(ctx context.Context, r Request) (*Rendered, error) {
 	policy := r.CRDs
 	r.CRDs, r.rehearsed = CRDsSkip, true
 	rendered := &Rendered{}
 	err := e.act(r, func(c *action.Configuration) error {
+		c.Releases = storage.Init(settled{c.Releases.Driver})
 		before, err := last(c, r.Name)
 		if err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v4/pkg/release/common"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -49,5 +50,29 @@ func TestTemplateTellsWhatDoesNotRender(t *testing.T) {
 	_, err := e.Template(t.Context(), request(t, `{{ fail "no" }}`, nil).ForPack())
 	if render := (*RenderError)(nil); err == nil || !errors.As(err, &render) {
 		t.Errorf("got %v, want a RenderError", err)
+	}
+}
+
+func TestTemplateOfAReleaseThatIsBeingWorkedOn(t *testing.T) {
+	for _, status := range []common.Status{common.StatusPendingInstall, common.StatusPendingUpgrade, common.StatusPendingRollback} {
+		e, releases := fakeEngine(t)
+		if _, err := e.Apply(t.Context(), request(t, configMap, map[string]any{"text": "first"}).ForPack()); err != nil {
+			t.Fatal(err)
+		}
+		busy, err := typed(releases.Last("app"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy.SetStatus(status, "")
+		if err := releases.Update(busy); err != nil {
+			t.Fatal(err)
+		}
+		rendered, err := e.Template(t.Context(), request(t, configMap, map[string]any{"text": "second"}).ForPack())
+		if err != nil || names(rendered.Objects) != "ConfigMap/base/one ClusterRole//two" {
+			t.Errorf("%s: rendered %+v, %v", status, rendered, err)
+		}
+		if after, err := typed(releases.Last("app")); err != nil || after.Info.Status != status || after.Version != 1 {
+			t.Errorf("%s: the storage holds version %d, %s, %v", status, after.Version, after.Info.Status, err)
+		}
 	}
 }
