@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/peyk/peyk/internal/git"
+	"github.com/peyk/peyk/internal/testkit"
 )
 
 // badServer serves the fixture's repositories, and changes what it says of packs.
@@ -162,7 +163,7 @@ func TestNamesOfEveryKind(t *testing.T) {
 // a tenth of the files otherwise. The bounds are a few times what was measured.
 func TestLargeRepository(t *testing.T) {
 	files, size, memory, longest := 2000, 1000, int64(300<<20), 30*time.Second
-	if os.Getenv("PEYK_FAULTS") == "full" {
+	if testkit.Full() {
 		files, size, memory, longest = 20_000, 10_500, 1<<30, 3*time.Minute
 	}
 	f := newFixture(t)

@@ -47,7 +47,7 @@ func crowd(t *testing.T, name string, n int) (r *repository, all []string, files
 func allHold(t *testing.T, namespace, want string, n int) {
 	t.Helper()
 	found := &corev1.ConfigMapList{}
-	check(t, world.client.List(t.Context(), found, client.InNamespace(namespace), client.HasLabels{"kustomize.toolkit.fluxcd.io/name"}))
+	check(t, world.Client.List(t.Context(), found, client.InNamespace(namespace), client.HasLabels{"kustomize.toolkit.fluxcd.io/name"}))
 	if len(found.Items) != n {
 		t.Errorf("%d objects, want %d", len(found.Items), n)
 	}
@@ -65,12 +65,12 @@ func TestAPIServerCrash(t *testing.T) {
 		value := fmt.Sprint(round + 1)
 		revision := r.push(t, files(value))
 		time.Sleep(time.Duration(50+rand.IntN(300)) * time.Millisecond)
-		check(t, world.plane.Crash())
+		check(t, world.Plane.Crash())
 		time.Sleep(time.Second)
-		check(t, world.plane.Up())
-		if !world.operator.Running() {
+		check(t, world.Plane.Up())
+		if !world.Operator.Running() {
 			// What Kubernetes does with a container that ended.
-			check(t, world.operator.Start())
+			check(t, world.Operator.Start())
 		}
 		for _, name := range all {
 			applied(t, name, revision, 2*time.Minute)
@@ -82,7 +82,7 @@ func TestAPIServerCrash(t *testing.T) {
 // The control plane stalls for hundreds of milliseconds again and again, as it does on a slow disk.
 func TestSlowControlPlane(t *testing.T) {
 	r, all, files := crowd(t, "slow", 10)
-	pids, err := world.plane.Pids()
+	pids, err := world.Plane.Pids()
 	check(t, err)
 	stop := make(chan struct{})
 	done := make(chan struct{})

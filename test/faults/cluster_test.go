@@ -33,7 +33,7 @@ func configMap(namespace, name, value string) string {
 // value reads what a ConfigMap of configMap holds.
 func value(namespace, name string) (string, error) {
 	cm := &corev1.ConfigMap{}
-	err := world.client.Get(context.Background(), types.NamespacedName{Namespace: namespace, Name: name}, cm)
+	err := world.Client.Get(context.Background(), types.NamespacedName{Namespace: namespace, Name: name}, cm)
 	return cm.Data["value"], err
 }
 
@@ -68,8 +68,8 @@ func TestTwoClaims(t *testing.T) {
 	}
 	holds(t, "claims", "a", "one")
 
-	world.operator.Kill()
-	check(t, world.operator.Start())
+	world.Operator.Kill()
+	check(t, world.Operator.Start())
 	request(t, r.kustomization("claim-two", "two"))
 	time.Sleep(2 * time.Second)
 	refused(t, "claim-two", 30*time.Second, "ConfigMap/claims/a", "claim-one")
@@ -83,7 +83,7 @@ func TestTwoClaims(t *testing.T) {
 func versionOf(t *testing.T, namespace, name string) string {
 	t.Helper()
 	cm := &corev1.ConfigMap{}
-	check(t, world.client.Get(context.Background(), types.NamespacedName{Namespace: namespace, Name: name}, cm))
+	check(t, world.Client.Get(context.Background(), types.NamespacedName{Namespace: namespace, Name: name}, cm))
 	return cm.ResourceVersion
 }
 
@@ -106,13 +106,13 @@ spec:
 	applied(t, "widgets", "", 30*time.Second)
 	w := &unstructured.Unstructured{}
 	w.SetGroupVersionKind(schema.GroupVersionKind{Group: "faults.example.org", Version: "v1", Kind: "Widget"})
-	check(t, world.client.Get(context.Background(), types.NamespacedName{Namespace: "widgets", Name: "w"}, w))
+	check(t, world.Client.Get(context.Background(), types.NamespacedName{Namespace: "widgets", Name: "w"}, w))
 	revision := r.push(t, map[string]string{"all/none.yaml": ""})
 	applied(t, "widgets", revision, 30*time.Second)
 	eventually(t, 30*time.Second, func() error {
 		crd := &unstructured.Unstructured{}
 		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-		err := world.client.Get(context.Background(), types.NamespacedName{Name: "widgets.faults.example.org"}, crd)
+		err := world.Client.Get(context.Background(), types.NamespacedName{Name: "widgets.faults.example.org"}, crd)
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("the definition is still there (%w)", err)
 		}
@@ -128,12 +128,12 @@ func TestTerminatingNamespace(t *testing.T) {
 	applied(t, "terminating", "", 30*time.Second)
 	blocker := &corev1.ConfigMap{}
 	blocker.Namespace, blocker.Name, blocker.Finalizers = "terminating", "blocker", []string{"faults.example.org/blocker"}
-	check(t, world.client.Create(context.Background(), blocker))
-	check(t, world.client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metaName("terminating")}))
+	check(t, world.Client.Create(context.Background(), blocker))
+	check(t, world.Client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metaName("terminating")}))
 	revision := r.push(t, map[string]string{"all/ns.yaml": ns, "all/a.yaml": configMap("terminating", "a", "2"), "all/b.yaml": configMap("terminating", "b", "2")})
 	refused(t, "terminating", 30*time.Second, "terminat")
 	blocker.Finalizers = nil
-	check(t, world.client.Update(context.Background(), blocker))
+	check(t, world.Client.Update(context.Background(), blocker))
 	applied(t, "terminating", revision, time.Minute)
 	holds(t, "terminating", "a", "2")
 	holds(t, "terminating", "b", "2")
@@ -150,9 +150,9 @@ func TestDeploymentBecomesStatefulSet(t *testing.T) {
 	applied(t, "converted", "", 30*time.Second)
 	revision := r.push(t, map[string]string{"all/app.yaml": workload("StatefulSet", "serviceName: app, ")})
 	k := applied(t, "converted", revision, 30*time.Second)
-	check(t, world.client.Get(context.Background(), types.NamespacedName{Namespace: "converted", Name: "app"}, &appsv1.StatefulSet{}))
+	check(t, world.Client.Get(context.Background(), types.NamespacedName{Namespace: "converted", Name: "app"}, &appsv1.StatefulSet{}))
 	eventually(t, 30*time.Second, func() error {
-		err := world.client.Get(context.Background(), types.NamespacedName{Namespace: "converted", Name: "app"}, &appsv1.Deployment{})
+		err := world.Client.Get(context.Background(), types.NamespacedName{Namespace: "converted", Name: "app"}, &appsv1.Deployment{})
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("the Deployment is still there (%w)", err)
 		}
@@ -193,7 +193,7 @@ func TestManyObjects(t *testing.T) {
 	applied(t, "many", r.push(t, map[string]string{"all/objects.yaml": configMap("many", "o0", "2")}), 5*time.Minute)
 	t.Logf("%d objects pruned in %s", n-1, time.Since(start).Round(time.Millisecond))
 	left := &corev1.ConfigMapList{}
-	check(t, world.client.List(context.Background(), left, client.InNamespace("many"), client.HasLabels{"kustomize.toolkit.fluxcd.io/name"}))
+	check(t, world.Client.List(context.Background(), left, client.InNamespace("many"), client.HasLabels{"kustomize.toolkit.fluxcd.io/name"}))
 	if len(left.Items) != 1 {
 		t.Errorf("%d objects are left, want 1", len(left.Items))
 	}

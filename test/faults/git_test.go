@@ -21,7 +21,7 @@ func (r *repository) fails(t *testing.T, parts ...string) {
 	t.Helper()
 	eventually(t, 40*time.Second, func() error {
 		obj := &sourcev1.GitRepository{}
-		if err := world.client.Get(t.Context(), types.NamespacedName{Namespace: "default", Name: r.name}, obj); err != nil {
+		if err := world.Client.Get(t.Context(), types.NamespacedName{Namespace: "default", Name: r.name}, obj); err != nil {
 			return err
 		}
 		ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition)

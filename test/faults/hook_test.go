@@ -38,7 +38,7 @@ func receiver(t *testing.T, repository, token string) string {
 	}
 	create(t, r)
 	eventually(t, 20*time.Second, func() error {
-		if err := world.client.Get(t.Context(), client.ObjectKeyFromObject(r), r); err != nil {
+		if err := world.Client.Get(t.Context(), client.ObjectKeyFromObject(r), r); err != nil {
 			return err
 		}
 		if r.Status.WebhookPath == "" {
@@ -46,7 +46,7 @@ func receiver(t *testing.T, repository, token string) string {
 		}
 		return nil
 	})
-	return "http://" + world.operator.HTTP + r.Status.WebhookPath
+	return "http://" + world.Operator.HTTP + r.Status.WebhookPath
 }
 
 func sign(token, body string) string {

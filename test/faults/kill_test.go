@@ -121,7 +121,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for round := range runs / lanes {
 		revision := step(t, r, all, random)
 		time.Sleep(time.Duration(random.IntN(900)) * time.Millisecond)
-		world.operator.Kill()
+		world.Operator.Kill()
 		if random.IntN(3) == 0 {
 			for _, l := range all {
 				if l.wants != nil {
@@ -130,7 +130,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			}
 			revision = commit(t, r, all)
 		}
-		check(t, world.operator.Start())
+		check(t, world.Operator.Start())
 		var group sync.WaitGroup
 		problems := make([]error, lanes)
 		for i, l := range all {
@@ -138,7 +138,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		}
 		group.Wait()
 		if err := errors.Join(problems...); err != nil {
-			t.Fatalf("round %d: %v\n%s", round, err, world.operator.Tail(15))
+			t.Fatalf("round %d: %v\n%s", round, err, world.Operator.Tail(15))
 		}
 	}
 }
@@ -161,10 +161,10 @@ func step(t *testing.T, r *repository, all []*lane, random *rand.Rand) string {
 	}
 	revision := commit(t, r, all)
 	for _, l := range come {
-		check(t, world.client.Create(context.Background(), r.kustomization(l.name, l.name)))
+		check(t, world.Client.Create(context.Background(), r.kustomization(l.name, l.name)))
 	}
 	for _, l := range gone {
-		check(t, world.client.Delete(context.Background(), r.kustomization(l.name, l.name)))
+		check(t, world.Client.Delete(context.Background(), r.kustomization(l.name, l.name)))
 	}
 	return revision
 }
@@ -248,7 +248,7 @@ func (l *lane) compareObjects() error {
 	for kind := range laneKinds {
 		found := &unstructured.UnstructuredList{}
 		found.SetGroupVersionKind(kind)
-		err := world.client.List(context.Background(), found, client.MatchingLabels{
+		err := world.Client.List(context.Background(), found, client.MatchingLabels{
 			"kustomize.toolkit.fluxcd.io/name": l.name, "kustomize.toolkit.fluxcd.io/namespace": "default",
 		})
 		if err != nil {

@@ -82,7 +82,7 @@ func (r *repository) push(t *testing.T, files map[string]string) string {
 func request(t *testing.T, obj client.Object) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":%q}}}`, time.Now().Format(time.RFC3339Nano))
-	check(t, world.client.Patch(context.Background(), obj, client.RawPatch(types.MergePatchType, []byte(patch))))
+	check(t, world.Client.Patch(context.Background(), obj, client.RawPatch(types.MergePatchType, []byte(patch))))
 }
 
 // kustomization is a Kustomization in the namespace default of a path of the repository.
@@ -105,20 +105,20 @@ func duration(d time.Duration) metav1.Duration { return metav1.Duration{Duration
 // create creates an object, and deletes it when the test ends. It waits until it is gone: the next test begins clean.
 func create(t *testing.T, obj client.Object) {
 	t.Helper()
-	check(t, world.client.Create(context.Background(), obj))
+	check(t, world.Client.Create(context.Background(), obj))
 	t.Cleanup(func() { remove(t, obj) })
 }
 
 func remove(t *testing.T, obj client.Object) {
 	t.Helper()
-	if err := world.client.Delete(context.Background(), obj); client.IgnoreNotFound(err) != nil {
+	if err := world.Client.Delete(context.Background(), obj); client.IgnoreNotFound(err) != nil {
 		t.Errorf("deleting %s: %v", obj.GetName(), err)
 	}
 	if _, namespace := obj.(*corev1.Namespace); namespace {
 		return // content and finalizers are the cluster's business
 	}
 	eventually(t, time.Minute, func() error {
-		err := world.client.Get(context.Background(), client.ObjectKeyFromObject(obj), obj)
+		err := world.Client.Get(context.Background(), client.ObjectKeyFromObject(obj), obj)
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -148,7 +148,7 @@ func eventually(t *testing.T, limit time.Duration, f func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %v\n%s", limit, err, world.operator.Tail(15))
+			t.Fatalf("not within %s: %v\n%s", limit, err, world.Operator.Tail(15))
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -157,7 +157,7 @@ func eventually(t *testing.T, limit time.Duration, f func() error) {
 // read returns the Kustomization of a name.
 func read(name string) (*ksv1.Kustomization, error) {
 	k := &ksv1.Kustomization{}
-	return k, world.client.Get(context.Background(), types.NamespacedName{Namespace: "default", Name: name}, k)
+	return k, world.Client.Get(context.Background(), types.NamespacedName{Namespace: "default", Name: name}, k)
 }
 
 // applied waits until a Kustomization is Ready at a revision; an empty one stands for any.

@@ -201,19 +201,19 @@ func thing(t *testing.T, kind, namespace, name, body string) *unstructured.Unstr
 // tenants restarts the operator so that it keeps tenants apart, and makes two: the victim has a treasure of every kind.
 func tenants(t *testing.T) *repository {
 	t.Helper()
-	check(t, world.operator.Stop())
-	common := world.operator
+	check(t, world.Operator.Stop())
+	common := world.Operator
 	var err error
-	world.operator, err = testkit.NewOperator(world.plane.Kubeconfig, t.TempDir(), "--multi-tenant")
+	world.Operator, err = testkit.NewOperator(world.Plane.Kubeconfig, t.TempDir(), "--multi-tenant")
 	check(t, err)
-	check(t, world.operator.Start())
+	check(t, world.Operator.Start())
 	t.Cleanup(func() {
-		check(t, world.operator.Stop())
-		world.operator = common
+		check(t, world.Operator.Stop())
+		world.Operator = common
 		check(t, common.Start())
 		check(t, common.Ready(context.Background()))
 	})
-	check(t, world.operator.Ready(t.Context()))
+	check(t, world.Operator.Ready(t.Context()))
 	namespace(t, "victim")
 	namespace(t, "tenant")
 	r := follow(t, "tenants", map[string]string{
@@ -265,7 +265,7 @@ func reachOut(t *testing.T, r *repository, namespace string) (all []*unstructure
 			kind, _, _ := strings.Cut(row.field, ".")
 			spec := strings.NewReplacer("TREASURE", name, "OWN", r.url).Replace(row.spec)
 			obj := thing(t, kind, namespace, fmt.Sprintf("reach-%d-%d", i, j), spec)
-			err := world.client.Create(t.Context(), obj)
+			err := world.Client.Create(t.Context(), obj)
 			if apierrors.IsInvalid(err) && j > 0 {
 				continue // the definition refuses such a name
 			}
@@ -289,7 +289,7 @@ func testReferences(t *testing.T, r *repository) {
 	all, wants := reachOut(t, r, "tenant")
 	t.Cleanup(func() {
 		for _, obj := range all {
-			check(t, client.IgnoreNotFound(world.client.Delete(context.Background(), obj)))
+			check(t, client.IgnoreNotFound(world.Client.Delete(context.Background(), obj)))
 		}
 		for _, obj := range all {
 			remove(t, obj)
@@ -302,7 +302,7 @@ func testReferences(t *testing.T, r *repository) {
 			says = "treasure"
 		}
 		eventually(t, time.Minute, func() error {
-			if err := world.client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
+			if err := world.Client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
 				return err
 			}
 			status, message := readyOf(obj)
@@ -321,7 +321,7 @@ func testNamespaceGoes(t *testing.T, r *repository) {
 	all, _ := reachOut(t, r, "poor")
 	for _, obj := range all {
 		eventually(t, time.Minute, func() error {
-			err := world.client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj)
+			err := world.Client.Get(t.Context(), client.ObjectKeyFromObject(obj), obj)
 			if status, _ := readyOf(obj); err != nil || status == "" {
 				return fmt.Errorf("%s was not looked at yet (%w)", obj.GetName(), err)
 			}
@@ -329,9 +329,9 @@ func testNamespaceGoes(t *testing.T, r *repository) {
 		})
 	}
 	space := &corev1.Namespace{ObjectMeta: metaName("poor")}
-	check(t, world.client.Delete(t.Context(), space))
+	check(t, world.Client.Delete(t.Context(), space))
 	eventually(t, 2*time.Minute, func() error {
-		err := world.client.Get(t.Context(), client.ObjectKeyFromObject(space), space)
+		err := world.Client.Get(t.Context(), client.ObjectKeyFromObject(space), space)
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
@@ -359,7 +359,7 @@ func tellsNothing(namespace string) error {
 	for _, kind := range kinds {
 		found := &unstructured.UnstructuredList{}
 		found.SetGroupVersionKind(kind)
-		if err := world.client.List(context.Background(), found, client.InNamespace(namespace)); err != nil {
+		if err := world.Client.List(context.Background(), found, client.InNamespace(namespace)); err != nil {
 			return err
 		}
 		for _, obj := range found.Items {
@@ -368,7 +368,7 @@ func tellsNothing(namespace string) error {
 			}
 		}
 	}
-	if strings.Contains(world.operator.Tail(100_000), canary) {
+	if strings.Contains(world.Operator.Tail(100_000), canary) {
 		problems = append(problems, errors.New("the log tells what is secret"))
 	}
 	return errors.Join(problems...)
@@ -406,24 +406,24 @@ func testEvents(t *testing.T) {
 	create(t, hook)
 	path := ""
 	eventually(t, 20*time.Second, func() error {
-		err := world.client.Get(t.Context(), client.ObjectKeyFromObject(hook), hook)
+		err := world.Client.Get(t.Context(), client.ObjectKeyFromObject(hook), hook)
 		if path, _, _ = unstructured.NestedString(hook.Object, "status", "webhookPath"); path == "" {
 			return fmt.Errorf("the Receiver has no path (%w)", err)
 		}
 		return nil
 	})
-	if code := post(t, "http://"+world.operator.HTTP+path, "", "{}"); code < http.StatusBadRequest {
+	if code := post(t, "http://"+world.Operator.HTTP+path, "", "{}"); code < http.StatusBadRequest {
 		t.Errorf("the webhook was answered with %d, want an error", code)
 	}
 	victim := thing(t, "GitRepository", "victim", "treasure", "{}")
-	check(t, world.client.Get(t.Context(), client.ObjectKeyFromObject(victim), victim))
+	check(t, world.Client.Get(t.Context(), client.ObjectKeyFromObject(victim), victim))
 	if asked := victim.GetAnnotations()["reconcile.fluxcd.io/requestedAt"]; asked != "" {
 		t.Errorf("the other tenant's source was asked to reconcile at %s", asked)
 	}
 	for _, name := range []types.NamespacedName{{Namespace: "victim", Name: "treasure"}, {Namespace: "tenant", Name: "own"}} {
 		fail := fmt.Sprintf(`{"spec":{"url":"http://127.0.0.1:1/%s"}}`, name.Name)
 		obj := thing(t, "GitRepository", name.Namespace, name.Name, "{}")
-		check(t, world.client.Patch(t.Context(), obj, client.RawPatch(types.MergePatchType, []byte(fail))))
+		check(t, world.Client.Patch(t.Context(), obj, client.RawPatch(types.MergePatchType, []byte(fail))))
 	}
 	eventually(t, 30*time.Second, func() error {
 		mu.Lock()

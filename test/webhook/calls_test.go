@@ -85,10 +85,10 @@ func TestManyCalls(t *testing.T) {
 	stop()
 	disturbers.Wait()
 	if t.Failed() {
-		t.Fatalf("the end of the log:\n%s", world.operator.Tail(20))
+		t.Fatalf("the end of the log:\n%s", world.Operator.Tail(20))
 	}
-	if !world.operator.Running() {
-		check(t, restart(ctx))
+	if !world.Operator.Running() {
+		check(t, world.Begin(ctx))
 	}
 	t.Logf("%d calls (%d of them repeats) in %s: %.0f calls/s over %d kills and %d human commits; %d attempts were repeated, %d answered 429; raw git pushes one after the other: %.1f/s",
 		len(orders), len(orders)-s.calls, took.Round(time.Millisecond), float64(len(orders))/took.Seconds(), killed, humans.made(), c.retries.Load(), c.limited.Load(), floor)
@@ -173,7 +173,7 @@ func (r refusedCall) Error() string { return fmt.Sprintf("%d %s", r.code, r.body
 
 func (c *crowd) try(ctx context.Context, o order) (receipt, error) {
 	var got receipt
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+world.operator.HTTP+o.pack.path, strings.NewReader("DOCKER_TAG="+o.tag))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+world.Operator.HTTP+o.pack.path, strings.NewReader("DOCKER_TAG="+o.tag))
 	if err != nil {
 		return got, err
 	}
@@ -213,9 +213,9 @@ func killAtRandom(ctx context.Context, t *testing.T, c *crowd, orders, kills int
 		if !pause(ctx, time.Duration(random.IntN(300))*time.Millisecond) {
 			return killed
 		}
-		world.operator.Kill()
+		world.Operator.Kill()
 		killed++
-		if err := restart(context.WithoutCancel(ctx)); err != nil {
+		if err := world.Begin(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
 			return killed
 		}
@@ -263,7 +263,7 @@ func (c *crowd) checkCluster(t *testing.T) {
 	started := time.Now()
 	eventually(t, 3*time.Minute, func() error {
 		var all packv1.PackList
-		if err := world.client.List(t.Context(), &all, client.InNamespace(c.place.namespace)); err != nil {
+		if err := world.Client.List(t.Context(), &all, client.InNamespace(c.place.namespace)); err != nil {
 			return err
 		}
 		behind := 0

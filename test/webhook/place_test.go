@@ -72,14 +72,14 @@ func newPlace(t *testing.T, namespace string, count, running int) *place {
 	}
 	p.repo.Commit("main", "first", files)
 	p.url = gittest.NewHTTPServer(t, root, nil).URL + "/platform.git"
-	check(t, world.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
-	check(t, world.client.Create(t.Context(), &sourcev1.GitRepository{
+	check(t, world.Client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}))
+	check(t, world.Client.Create(t.Context(), &sourcev1.GitRepository{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "platform"},
 		Spec: sourcev1.GitRepositorySpec{
 			URL: p.url, Interval: metav1.Duration{Duration: time.Minute}, Reference: &sourcev1.GitRepositoryRef{Branch: "main"},
 		},
 	}))
-	check(t, world.client.Create(t.Context(), &ksv1.Kustomization{
+	check(t, world.Client.Create(t.Context(), &ksv1.Kustomization{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "packs"},
 		Spec: ksv1.KustomizationSpec{
 			SourceRef: ksv1.CrossNamespaceSourceReference{Kind: "GitRepository", Name: "platform"}, Path: "packs", Prune: true,
@@ -95,7 +95,7 @@ func (p *place) issueTokens(t *testing.T) {
 	t.Helper()
 	var packs packv1.PackList
 	eventually(t, 3*time.Minute, func() error {
-		if err := world.client.List(t.Context(), &packs, client.InNamespace(p.namespace)); err != nil {
+		if err := world.Client.List(t.Context(), &packs, client.InNamespace(p.namespace)); err != nil {
 			return err
 		}
 		if len(packs.Items) != len(p.packs) {
@@ -105,7 +105,7 @@ func (p *place) issueTokens(t *testing.T) {
 	})
 	for i := range packs.Items {
 		obj := &packs.Items[i]
-		secret, err := token.Create(t.Context(), world.client, obj, token.Wish{})
+		secret, err := token.Create(t.Context(), world.Client, obj, token.Wish{})
 		check(t, err)
 		for j := range p.packs {
 			if p.packs[j].name == obj.Name {

@@ -3,7 +3,6 @@ package secretreflector
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	packv1 "github.com/peyk/peyk/api/pack/v1alpha1"
 	"github.com/peyk/peyk/internal/tenancy"
+	"github.com/peyk/peyk/internal/testkit"
 )
 
 type data = map[string]string
@@ -317,7 +317,7 @@ func TestWrongSpecs(t *testing.T) {
 // TestManyNamespaces counts requests: one for each copy that is written, and none for what is in place.
 func TestManyNamespaces(t *testing.T) {
 	n := 100
-	if os.Getenv("PEYK_FAULTS") == "full" {
+	if testkit.Full() {
 		n = 1000
 	}
 	r := newRig(t, tenancy.Policy{})

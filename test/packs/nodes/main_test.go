@@ -54,7 +54,7 @@ type addresses struct {
 
 // rounds is how often a node is switched off under each pack.
 func rounds() int {
-	if os.Getenv("PEYK_FAULTS") == "full" {
+	if testkit.Full() {
 		return 5
 	}
 	return 1
@@ -64,7 +64,7 @@ func rounds() int {
 // elsewhere the machine may take as long again.
 func within(t *testing.T, took, promised time.Duration) {
 	t.Helper()
-	if os.Getenv("PEYK_FAULTS") != "full" {
+	if !testkit.Full() {
 		promised *= 2
 	}
 	if took > promised {
