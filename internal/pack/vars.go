@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
 )
 
 // Vars are the vars of a Pack, resolved as they are asked for: name to nil, string, bool or number. They are not safe for
