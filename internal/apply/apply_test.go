@@ -89,7 +89,7 @@ metadata:
         f:template: {f:spec: {f:containers: {'k:{"name":"web"}': {.: {}, f:image: {}, f:ports: {'k:{"containerPort":80,"protocol":"TCP"}': {.: {}, f:containerPort: {}}}}}}}
   - manager: kubectl
     operation: Apply
-    fieldsV1: {f:spec: {f:paused: {}}}
+    fieldsV1: {f:spec: {f:paused: {}, f:template: {f:spec: {f:containers: {'k:{"name":"sidecar"}': {.: {}, f:image: {}}}}}}}
 spec:
   replicas: 1
   paused: false
@@ -102,10 +102,14 @@ status: {replicas: 1}
 `
 
 func TestLiveHash(t *testing.T) {
-	base := liveHash(object(t, deployment), "kustomize-controller")
-	if base == (Hash{}) {
-		t.Fatal("want a hash")
+	hash := func(u *unstructured.Unstructured) Hash {
+		own, ok := applied(managedFields(u), "kustomize-controller")
+		if !ok {
+			t.Fatal("the manager has applied nothing")
+		}
+		return own.hash(u)
 	}
+	base := hash(object(t, deployment))
 	set := func(value any, path ...string) func(*unstructured.Unstructured) {
 		return func(u *unstructured.Unstructured) {
 			if err := unstructured.SetNestedField(u.Object, value, path...); err != nil {
@@ -140,23 +144,29 @@ func TestLiveHash(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u := object(t, deployment)
 			tc.change(u)
-			if got := liveHash(u, "kustomize-controller") != base; got != tc.drift {
+			if got := hash(u) != base; got != tc.drift {
 				t.Errorf("drift %t, want %t", got, tc.drift)
 			}
 		})
 	}
-	if liveHash(object(t, deployment), "nobody") != (Hash{}) {
-		t.Error("want no hash for a manager that owns nothing")
+	if _, ok := applied(managedFields(object(t, deployment)), "nobody"); ok {
+		t.Error("somebody who applied nothing owns something")
 	}
 }
 
 func TestOwnedByOther(t *testing.T) {
 	u := object(t, deployment)
-	if !OwnedByOther(u, "kustomize-controller", []string{"spec", "paused"}) {
-		t.Error("spec.paused is kubectl's")
-	}
-	if OwnedByOther(u, "kustomize-controller", []string{"spec", "replicas"}) {
-		t.Error("spec.replicas is nobody else's")
+	for path, want := range map[string]bool{
+		"spec/paused":                           true,
+		"spec/replicas":                         false,
+		"spec/template/spec/containers/0/image": true,
+		"spec/template/spec/containers/1/image": false,
+		"spec/template/spec/containers/2/image": false,
+		"spec/template/spec/containers/x/image": false,
+	} {
+		if got := OwnedByOther(u, "kustomize-controller", strings.Split(path, "/")); got != want {
+			t.Errorf("%s is somebody else's: %t, want %t", path, got, want)
+		}
 	}
 }
 

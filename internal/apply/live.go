@@ -53,7 +53,7 @@ func (e *Engine) observe(c Class, u *unstructured.Unstructured) live {
 		flags:   c.flagsOf(u, entries),
 	}
 	if own, ok := applied(entries, c.Manager); ok {
-		l.hash = hashed(func(b []byte) []byte { return appendOwned(b, own.fields, u.Object) })
+		l.hash = own.hash(u)
 		if own.version != u.GetAPIVersion() {
 			l.flags |= flagInexact
 		}

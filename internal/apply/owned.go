@@ -49,15 +49,10 @@ func applied(entries []entry, manager string) (entry, bool) {
 	return entry{}, false
 }
 
-// liveHash hashes what manager owns in a live object: the paths of its managed fields and the values found there. It
-// changes when somebody else writes one of these fields, takes one over or removes one, and with nothing else. An
-// object in which manager owns nothing has the zero Hash.
-func liveHash(obj *unstructured.Unstructured, manager string) Hash {
-	own, ok := applied(managedFields(obj), manager)
-	if !ok {
-		return Hash{}
-	}
-	return hashed(func(b []byte) []byte { return appendOwned(b, own.fields, obj.Object) })
+// hash identifies what the manager owns in a live object: the paths of its managed fields and the values found there. It
+// changes when somebody else writes one of these fields, takes one over or removes one, and with nothing else.
+func (e entry) hash(obj *unstructured.Unstructured) Hash {
+	return hashed(func(b []byte) []byte { return appendOwned(b, e.fields, obj.Object) })
 }
 
 // wholeHash hashes everything in an object that says how it is to be, whoever wrote it: not the status, and of the
@@ -161,23 +156,43 @@ func setMember(value any, member string) (any, bool) {
 	return nil, false
 }
 
-// OwnedByOther says whether a field manager other than manager has applied the field at path.
+// OwnedByOther says whether a field manager other than manager has applied the field at path. A step into a list is an
+// index.
 func OwnedByOther(obj *unstructured.Unstructured, manager string, path []string) bool {
 	for _, e := range managedFields(obj) {
-		if e.manager != manager && e.operation == applies && holds(e.fields, path) {
+		if e.manager != manager && e.operation == applies && holds(e.fields, obj.Object, path) {
 			return true
 		}
 	}
 	return false
 }
 
-func holds(tree map[string]any, path []string) bool {
-	for _, field := range path {
-		below, ok := tree["f:"+field].(map[string]any)
+func holds(tree map[string]any, value any, path []string) bool {
+	for _, step := range path {
+		element := "f:" + step
+		if list, ok := value.([]any); ok {
+			element = elementOf(tree, list, step)
+		}
+		below, ok := tree[element].(map[string]any)
 		if !ok {
 			return false
 		}
 		tree = below
+		value, _ = descend(value, element)
 	}
 	return true
+}
+
+// elementOf returns by what a tree of managed fields knows the item of a list, or "".
+func elementOf(tree map[string]any, list []any, index string) string {
+	i, err := strconv.Atoi(index)
+	if err != nil || i < 0 || i >= len(list) {
+		return ""
+	}
+	for element := range tree {
+		if _, found := descend(list[i:i+1], element); found {
+			return element
+		}
+	}
+	return ""
 }

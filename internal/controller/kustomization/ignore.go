@@ -3,6 +3,9 @@ package kustomization
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -10,6 +13,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 
@@ -50,18 +54,62 @@ func (p *pass) ignoreFields(ctx context.Context, obj *unstructured.Unstructured)
 	return nil
 }
 
-func letGo(obj, live *unstructured.Unstructured, fields []string) {
-	value, found, err := unstructured.NestedFieldCopy(live.Object, fields...)
-	if err != nil {
-		return
+func letGo(obj, live *unstructured.Unstructured, path []string) {
+	theirs, found := valueAt(live.Object, path)
+	if !found || apply.OwnedByOther(live, apply.Kustomizations.Manager, path) {
+		theirs = nil
 	}
-	if apply.OwnedByOther(live, apply.Kustomizations.Manager, fields) || !found {
-		unstructured.RemoveNestedField(obj.Object, fields...)
-		return
+	replaceAt(obj.Object, path, runtime.DeepCopyJSONValue(theirs))
+}
+
+func valueAt(value any, path []string) (found any, ok bool) {
+	for _, step := range path {
+		switch v := value.(type) {
+		case map[string]any:
+			if value, ok = v[step]; !ok {
+				return nil, false
+			}
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i < 0 || i >= len(v) {
+				return nil, false
+			}
+			value = v[i]
+		default:
+			return nil, false
+		}
 	}
-	if _, wanted, _ := unstructured.NestedFieldNoCopy(obj.Object, fields...); wanted {
-		_ = unstructured.SetNestedField(obj.Object, value, fields...)
+	return value, true
+}
+
+// replaceAt returns value with another value at path, or with nothing there when that is nil. What is not there stays so.
+func replaceAt(value any, path []string, by any) any {
+	step, rest := path[0], path[1:]
+	switch v := value.(type) {
+	case map[string]any:
+		child, ok := v[step]
+		switch {
+		case !ok:
+		case len(rest) > 0:
+			v[step] = replaceAt(child, rest, by)
+		case by == nil:
+			delete(v, step)
+		default:
+			v[step] = by
+		}
+	case []any:
+		i, err := strconv.Atoi(step)
+		switch {
+		case err != nil || i < 0 || i >= len(v):
+		case len(rest) > 0:
+			v[i] = replaceAt(v[i], rest, by)
+		case by == nil:
+			return slices.Delete(v, i, i+1)
+		default:
+			v[i] = by
+		}
 	}
+	return value
 }
 
 // parsePointer reads a JSON pointer (RFC 6901) to a field of an object.
@@ -76,19 +124,25 @@ func parsePointer(pointer string) ([]string, error) {
 	return fields, nil
 }
 
-// selects says whether a selector picks obj. A nil selector picks everything; an empty field of it too.
+// selects says whether a selector picks obj. A nil selector picks everything; an empty field of it too. What it says of
+// names and kinds is a pattern that has to fit whole, as in the targets of patches.
 func selects(s *fluxkustomize.Selector, obj *unstructured.Unstructured) (bool, error) {
 	if s == nil {
 		return true, nil
 	}
-	gvk := obj.GroupVersionKind()
-	for _, pair := range [][2]string{
-		{s.Group, gvk.Group}, {s.Version, gvk.Version}, {s.Kind, gvk.Kind},
-		{s.Name, obj.GetName()}, {s.Namespace, obj.GetNamespace()},
+	gvk, all := obj.GroupVersionKind(), true
+	for _, f := range []struct{ name, pattern, text string }{
+		{"group", s.Group, gvk.Group}, {"version", s.Version, gvk.Version}, {"kind", s.Kind, gvk.Kind},
+		{"name", s.Name, obj.GetName()}, {"namespace", s.Namespace, obj.GetNamespace()},
 	} {
-		if pair[0] != "" && pair[0] != pair[1] {
-			return false, nil
+		if f.pattern == "" {
+			continue
 		}
+		fits, err := regexp.MatchString("^(?:"+f.pattern+")$", f.text)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", f.name, err)
+		}
+		all = all && fits
 	}
 	byLabel, err := labels.Parse(s.LabelSelector)
 	if err != nil {
@@ -98,5 +152,5 @@ func selects(s *fluxkustomize.Selector, obj *unstructured.Unstructured) (bool, e
 	if err != nil {
 		return false, fmt.Errorf("annotationSelector: %w", err)
 	}
-	return byLabel.Matches(labels.Set(obj.GetLabels())) && byAnnotation.Matches(labels.Set(obj.GetAnnotations())), nil
+	return all && byLabel.Matches(labels.Set(obj.GetLabels())) && byAnnotation.Matches(labels.Set(obj.GetAnnotations())), nil
 }
