@@ -6,10 +6,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/fluxcd/pkg/apis/kustomize"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,9 +39,11 @@ func TestChartOfATemplate(t *testing.T) {
 	key := release(t, ns, "app", func(s *v2.HelmReleaseSpec) {
 		s.ChartRef = nil
 		s.Chart = &v2.HelmChartTemplate{
-			ObjectMeta: &v2.HelmChartTemplateObjectMeta{Labels: map[string]string{"team": "a"}},
+			ObjectMeta: &v2.HelmChartTemplateObjectMeta{Labels: map[string]string{"team": "a"}, Annotations: map[string]string{"note": "n"}},
 			Spec: v2.HelmChartTemplateSpec{
-				Chart: "web", Version: "1.x", ValuesFiles: []string{"values.yaml"},
+				Chart: "web", Version: "1.x", ValuesFiles: []string{"values.yaml"}, IgnoreMissingValuesFiles: true,
+				Interval: within(7 * time.Minute), ReconcileStrategy: "Revision",
+				Verify:    &v2.HelmChartTemplateVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}},
 				SourceRef: v2.CrossNamespaceObjectReference{Kind: "HelmRepository", Name: "charts"},
 			},
 		}
@@ -55,10 +60,25 @@ func TestChartOfATemplate(t *testing.T) {
 	if obj.Status.HelmChart != ns+"/"+ns+"-app" {
 		t.Errorf("status.helmChart is %q", obj.Status.HelmChart)
 	}
-	if chart.Spec.Chart != "web" || chart.Spec.Version != "1.x" || chart.Spec.SourceRef.Name != "charts" || chart.Spec.Interval.Duration != obj.Spec.Interval.Duration ||
-		chart.Labels["team"] != "a" || chart.Labels["helm.toolkit.fluxcd.io/name"] != "app" {
-		t.Errorf("the HelmChart is %+v", chart)
+	want := sourcev1.HelmChartSpec{
+		Chart: "web", Version: "1.x", SourceRef: sourcev1.LocalHelmChartSourceReference{Kind: "HelmRepository", Name: "charts"},
+		Interval: *within(7 * time.Minute), ReconcileStrategy: "Revision", ValuesFiles: []string{"values.yaml"}, IgnoreMissingValuesFiles: true,
+		Verify: &sourcev1.HelmChartVerification{Provider: "cosign", SecretRef: &meta.LocalObjectReference{Name: "keys"}},
 	}
+	if diff := cmp.Diff(want, chart.Spec); diff != "" {
+		t.Errorf("the HelmChart (-want +got):\n%s", diff)
+	}
+	if chart.Labels["team"] != "a" || chart.Labels["helm.toolkit.fluxcd.io/name"] != "app" || chart.Annotations["note"] != "n" {
+		t.Errorf("the labels of the HelmChart are %v, its annotations %v", chart.Labels, chart.Annotations)
+	}
+	update(t, key, func(obj *v2.HelmRelease) { obj.Spec.Chart.Spec.Interval = nil })
+	eventually(t, "the HelmChart is to have the interval of the HelmRelease", func() error {
+		check(t, api.Get(t.Context(), client.ObjectKeyFromObject(chart), chart))
+		if got := chart.Spec.Interval.Duration; got != obj.Spec.Interval.Duration {
+			return fmt.Errorf("it has %s", got)
+		}
+		return nil
+	})
 	p.publish(t, ns, ns+"-app", web("1.0.0", map[string]string{"cm.yaml": configMapTemplate}))
 	obj = ready(t, key, v2.InstallSucceededReason)
 	check(t, api.Delete(t.Context(), obj))

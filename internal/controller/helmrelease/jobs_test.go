@@ -43,8 +43,8 @@ func policy(names string) string {
 	return "helm.sh/hook-delete-policy: " + names
 }
 
-// playJobs ends the Jobs of a namespace, one after the other, with these outcomes: Complete or Failed. The last one is that
-// of all that follow. It returns the UIDs of the Jobs that it ended.
+// playJobs ends the Jobs of a namespace, one after the other, with these outcomes: Complete or Failed, or Started for one that
+// does not end. The last one is that of all that follow. It returns the UIDs of the Jobs that it ended.
 func playJobs(t *testing.T, namespace string, outcomes ...string) func() []string {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -58,7 +58,7 @@ func playJobs(t *testing.T, namespace string, outcomes ...string) func() []strin
 				continue
 			}
 			for _, job := range jobs.Items {
-				if len(job.Status.Conditions) == 0 && job.DeletionTimestamp == nil && end(ctx, &job, outcomes[min(len(uids), len(outcomes)-1)]) == nil {
+				if job.Status.StartTime == nil && job.DeletionTimestamp == nil && end(ctx, &job, outcomes[min(len(uids), len(outcomes)-1)]) == nil {
 					uids = append(uids, string(job.UID))
 				}
 			}
@@ -78,10 +78,13 @@ func end(ctx context.Context, job *batchv1.Job, outcome string) error {
 		return batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, Reason: "Played", Message: "as the test says", LastTransitionTime: now}
 	}
 	job.Status.StartTime = &now
-	if outcome == "Complete" {
+	switch outcome {
+	case "Started":
+		job.Status.Active = 1
+	case "Complete":
 		job.Status.CompletionTime, job.Status.Succeeded = &now, 1
 		job.Status.Conditions = []batchv1.JobCondition{condition(batchv1.JobSuccessCriteriaMet), condition(batchv1.JobComplete)}
-	} else {
+	default:
 		job.Status.Failed = 1
 		job.Status.Conditions = []batchv1.JobCondition{condition(batchv1.JobFailureTarget), condition(batchv1.JobFailed)}
 	}

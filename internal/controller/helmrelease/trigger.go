@@ -6,7 +6,9 @@ import (
 	"strconv"
 
 	v2 "github.com/fluxcd/helm-controller/api/v2"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -131,7 +133,7 @@ func (c *Controller) ofSource(kind string) handler.EventHandler {
 	})
 }
 
-// described lets through a source whose status tells of another artifact, or of another generation.
+// described lets through a source whose status tells of another artifact, of another generation, or why there is none yet.
 func described() predicate.Predicate {
 	return predicate.Funcs{
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
@@ -142,8 +144,11 @@ func described() predicate.Predicate {
 // describes stands for what the status of a source says of its artifact.
 func describes(obj client.Object) string {
 	source, ok := obj.(sourcev1.Source)
-	if !ok || source.GetArtifact() == nil {
+	if !ok {
 		return ""
+	}
+	if source.GetArtifact() == nil {
+		return whyNot(obj)
 	}
 	observed := obj.GetGeneration()
 	switch obj := obj.(type) {
@@ -153,6 +158,19 @@ func describes(obj client.Object) string {
 		observed = obj.Status.ObservedGeneration
 	}
 	return strconv.FormatInt(observed, 10) + source.GetArtifact().Revision + source.GetArtifact().Digest
+}
+
+// whyNot is what a source that failed says of it.
+func whyNot(obj client.Object) string {
+	failing, ok := obj.(interface{ GetConditions() []metav1.Condition })
+	if !ok {
+		return ""
+	}
+	c := apimeta.FindStatusCondition(failing.GetConditions(), meta.ReadyCondition)
+	if c == nil || c.Status != metav1.ConditionFalse {
+		return ""
+	}
+	return c.Reason + " " + c.Message
 }
 
 // ofSecret finds the HelmReleases that read a Secret, or whose release it records.
