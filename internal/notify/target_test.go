@@ -3,10 +3,13 @@ package notify
 import (
 	"crypto/tls"
 	"encoding/pem"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fluxcd/notification-controller/api/v1beta3"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -109,6 +112,27 @@ func TestPrivateAuthorities(t *testing.T) {
 		if state := <-seen; state == nil {
 			t.Error("not encrypted")
 		}
+	}
+}
+
+// A service that does not answer is given up after spec.timeout, and tried again.
+func TestTimeoutOfAProvider(t *testing.T) {
+	var asked atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		_, _ = io.Copy(io.Discard, req.Body) // only then is it seen that the other side hangs up
+		if asked.Add(1) == 1 {
+			<-req.Context().Done()
+		}
+	}))
+	defer server.Close()
+	p := provider("hook", server.URL)
+	p.Spec.Timeout = &metav1.Duration{Duration: 50 * time.Millisecond}
+	begun := time.Now()
+	b := newTestBus(t, quick(), p, secret(), alert("all", "hook", nil))
+	b.bus.Hear(heard("app", "slow"))
+	b.eventually("it arrives", func() bool { return asked.Load() > 1 && b.bus.queue.size() == 0 })
+	if took := time.Since(begun); took > p.Spec.Timeout.Duration+10*time.Second {
+		t.Errorf("it took %s, as if the timeout were the usual one", took)
 	}
 }
 

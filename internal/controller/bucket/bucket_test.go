@@ -2,6 +2,8 @@ package bucket
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,6 +173,48 @@ func TestWrongSpecs(t *testing.T) {
 	b.create("aws", "specs", func(s *sourcev1.BucketSpec) { s.Provider, s.Region = "aws", "us-east-1" })
 	obj, _ := b.Pass("aws")
 	bench.Equal(t, bench.States(obj), bench.Good)
+}
+
+func TestPrefixAndIgnore(t *testing.T) {
+	b := newRig(t, "parts")
+	for _, key := range []string{"app/a.yaml", "app/b.yaml", "other/c.yaml"} {
+		b.put("parts", key, key)
+	}
+	files := func(obj *sourcev1.Bucket) []string {
+		t.Helper()
+		found, ok := b.Store.Get(refOf(obj))
+		if !ok {
+			t.Fatal("no artifact is stored")
+		}
+		names, err := filepath.Glob(filepath.Join(found.Dir, "*", "*"))
+		b.Must(err)
+		for i, name := range names {
+			names[i], err = filepath.Rel(found.Dir, name)
+			b.Must(err)
+		}
+		return names
+	}
+	b.create("app", "parts", func(s *sourcev1.BucketSpec) { s.Prefix = "app/" })
+	obj, _ := b.Pass("app")
+	bench.Equal(t, files(obj), []string{"app/a.yaml", "app/b.yaml"})
+	b.Update("app", func(obj *sourcev1.Bucket) { obj.Spec.Ignore = new("b.yaml") })
+	obj, _ = b.Pass("app")
+	bench.Equal(t, files(obj), []string{"app/a.yaml"})
+	bench.Equal(t, *obj.Status.ObservedIgnore, "b.yaml")
+}
+
+func TestTimeout(t *testing.T) {
+	b := newRig(t, "slow")
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(silent.Close)
+	b.create("app", "slow", func(s *sourcev1.BucketSpec) {
+		s.Endpoint, s.Timeout = strings.TrimPrefix(silent.URL, "http://"), &metav1.Duration{Duration: 100 * time.Millisecond}
+	})
+	obj, _ := b.Pass("app")
+	bench.Equal(t, bench.States(obj)["FetchFailed"], "True BucketOperationFailed")
+	if !strings.Contains(bench.Message(obj), "raise spec.timeout") {
+		t.Error(bench.Message(obj))
+	}
 }
 
 func TestSuspendedIsLeftAlone(t *testing.T) {

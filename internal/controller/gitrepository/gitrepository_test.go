@@ -2,6 +2,8 @@ package gitrepository
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -205,6 +207,8 @@ func TestAuthentication(t *testing.T) {
 
 func TestWrongSpecs(t *testing.T) {
 	b := newRig(t, nil)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(silent.Close)
 	b.repo.Commit("main", "first", map[string]string{"a.yaml": "1"})
 	stalled, retried := "Stalled", "Reconciling"
 	for i, tt := range []struct {
@@ -214,6 +218,10 @@ func TestWrongSpecs(t *testing.T) {
 	}{
 		{func(s *sourcev1.GitRepositorySpec) { s.Provider = "github" }, "InvalidProviderConfiguration", stalled, []string{"spec.provider", "spec.secretRef"}},
 		{func(s *sourcev1.GitRepositorySpec) { s.Provider = "azure" }, "InvalidProviderConfiguration", stalled, []string{"spec.provider", "azure"}},
+		{func(s *sourcev1.GitRepositorySpec) { s.ServiceAccountName = "x" }, "InvalidSpec", stalled, []string{"spec.serviceAccountName", "secretRef"}},
+		{func(s *sourcev1.GitRepositorySpec) {
+			s.URL, s.Timeout = silent.URL+"/app.git", &metav1.Duration{Duration: 100 * time.Millisecond}
+		}, "GitOperationFailed", retried, []string{"in time"}},
 		{func(s *sourcev1.GitRepositorySpec) {
 			s.Verification = &sourcev1.GitRepositoryVerification{SecretRef: meta.LocalObjectReference{Name: "keys"}}
 		}, "VerificationError", retried, []string{"spec.verify.secretRef", "keys"}},

@@ -85,6 +85,16 @@ func TestValuesFilesOfARepository(t *testing.T) {
 	bench.Equal(t, b.MustBeReady("plain").Status.Artifact.Revision, "1.0.0")
 }
 
+func TestSuspendedIsLeftAlone(t *testing.T) {
+	b := newRig(t)
+	b.publish("1.0.0")
+	b.create("web", "HelmRepository", "charts", func(s *sourcev1.HelmChartSpec) { s.Suspend = true })
+	obj, _ := b.Pass("web")
+	bench.Equal(t, len(obj.Status.Conditions), 0)
+	b.update("web", func(s *sourcev1.HelmChartSpec) { s.Suspend = false })
+	bench.Equal(t, b.MustBeReady("web").Status.Artifact.Revision, "1.0.0")
+}
+
 func TestFromGit(t *testing.T) {
 	b := newRig(t)
 	tree := map[string]string{
@@ -224,10 +234,15 @@ func TestFromARegistry(t *testing.T) {
 	bench.Equal(t, b.asked, []string(nil))
 
 	b.create("unsigned", "HelmRepository", "oci", func(s *sourcev1.HelmChartSpec) {
-		s.Version, s.Verify = "1.0.0", &sourcev1.HelmChartVerification{Provider: "cosign"}
+		s.Version, s.Verify = "1.0.0", &sourcev1.HelmChartVerification{
+			Provider: "cosign", MatchOIDCIdentity: []sourcev1.OIDCIdentityMatch{{Issuer: ".*", Subject: ".*"}},
+		}
 	})
 	obj, _ := b.Pass("unsigned")
 	bench.Equal(t, bench.States(obj)["BuildFailed"], "True ChartVerificationError")
+	if !strings.Contains(bench.Message(obj), "keyless") {
+		t.Error(bench.Message(obj))
+	}
 	bench.Equal(t, obj.Status.Artifact, (*meta.Artifact)(nil))
 }
 

@@ -203,6 +203,20 @@ func TestWrongSpecs(t *testing.T) {
 	}
 }
 
+func TestTimeout(t *testing.T) {
+	b := newRig(t)
+	b.handle = func(_ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done()
+		return true
+	}
+	b.create("charts", func(s *sourcev1.HelmRepositorySpec) { s.Timeout = &metav1.Duration{Duration: 100 * time.Millisecond} })
+	obj, _ := b.Pass("charts")
+	bench.Equal(t, bench.States(obj)["FetchFailed"], "True Failed")
+	if !strings.Contains(bench.Message(obj), "spec.timeout") {
+		t.Error(bench.Message(obj))
+	}
+}
+
 func TestCredentialsAndCertificates(t *testing.T) {
 	tlsServer := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if username, password, _ := r.BasicAuth(); username != "ada" || password != "right" {

@@ -225,7 +225,9 @@ func TestWrongSpecs(t *testing.T) {
 		{func(s *sourcev1.OCIRepositorySpec) { s.Reference = &sourcev1.OCIRepositoryRef{Digest: "sha256:xyz"} }, "URLInvalid", stalled, []string{"spec.ref", "sha256:xyz"}},
 		{func(s *sourcev1.OCIRepositorySpec) { s.URL = "oci://127.0.0.1:1/app" }, "OCIArtifactPullFailed", retried, []string{"127.0.0.1:1", "refused"}},
 		{func(s *sourcev1.OCIRepositorySpec) {
-			s.Verify = &sourcev1.OCIRepositoryVerification{Provider: "cosign"}
+			s.Verify = &sourcev1.OCIRepositoryVerification{
+				Provider: "cosign", MatchOIDCIdentity: []sourcev1.OIDCIdentityMatch{{Issuer: ".*", Subject: ".*"}}, TrustedRootSecretRef: secret,
+			}
 		}, "VerificationError", stalled, []string{"spec.verify.secretRef", "keyless"}},
 		{func(s *sourcev1.OCIRepositorySpec) {
 			s.Verify = &sourcev1.OCIRepositoryVerification{Provider: "notation", SecretRef: secret}

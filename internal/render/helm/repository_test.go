@@ -149,7 +149,7 @@ func TestHTTPRepositoryRefused(t *testing.T) {
 	}
 }
 
-// TestCredentialsStayAtHome points an index at another host, which must not see the password.
+// TestCredentialsStayAtHome points an index at another host, which must not see the password, unless it is told to.
 func TestCredentialsStayAtHome(t *testing.T) {
 	chart := archive(t, "web", map[string]string{"Chart.yaml": chartYAML("web", "1.0.0")})
 	other, asked := serve(t, "", map[string][]byte{"/web.tgz": chart})
@@ -166,6 +166,14 @@ func TestCredentialsStayAtHome(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"/web.tgz "}, *asked); diff != "" {
 		t.Errorf("the other host was asked (-want +got):\n%s", diff)
+	}
+	other, asked = serve(t, "open-sesame", map[string][]byte{"/web.tgz": chart})
+	v.URL, r.PassCredentials = other+"/web.tgz", true
+	if _, err := newStore(t, nil).Chart(t.Context(), r, v); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"/web.tgz open-sesame"}, *asked); diff != "" {
+		t.Errorf("the other host was asked with the password (-want +got):\n%s", diff)
 	}
 }
 

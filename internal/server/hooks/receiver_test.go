@@ -212,6 +212,11 @@ func TestReceiverResources(t *testing.T) {
 			Kind: kind, Namespace: namespace, Name: name, MatchLabels: labels,
 		}}
 	}
+	version := func(apiVersion string) []notificationv1.ReceiverResource {
+		one := resource("GitRepository", "", "one", nil)
+		one.APIVersion = apiVersion
+		return []notificationv1.ReceiverResource{one}
+	}
 	team := map[string]string{"team": "a"}
 	for name, tt := range map[string]struct {
 		resources []notificationv1.ReceiverResource
@@ -220,6 +225,8 @@ func TestReceiverResources(t *testing.T) {
 	}{
 		"several":                     {[]notificationv1.ReceiverResource{resource("GitRepository", "", "one", nil), resource("GitRepository", "", "three", nil)}, 200, []string{"apps/one", "apps/three"}},
 		"another namespace":           {[]notificationv1.ReceiverResource{resource("GitRepository", "other", "one", nil)}, 200, []string{"other/one"}},
+		"a version":                   {version("source.toolkit.fluxcd.io/v1"), 200, []string{"apps/one"}},
+		"a version that is not there": {version("example.com/v1"), 500, nil},
 		"by label":                    {[]notificationv1.ReceiverResource{resource("GitRepository", "", "*", team)}, 200, []string{"apps/one", "apps/two"}},
 		"nothing by label":            {[]notificationv1.ReceiverResource{resource("GitRepository", "", "*", map[string]string{"team": "z"})}, 200, nil},
 		"labels do not narrow a name": {[]notificationv1.ReceiverResource{resource("GitRepository", "", "three", team)}, 200, []string{"apps/three"}},
