@@ -51,26 +51,45 @@ func (c *Controller) finishRelease(ctx context.Context, obj *v2.HelmRelease) err
 			return p.uninstallFailed(err)
 		}
 	}
-	if obj.Status.StorageNamespace == "" || obj.Status.History.Latest() == nil {
+	current := p.installed(ctx)
+	if current == nil {
 		return nil
 	}
 	if gone, err := c.actorGone(ctx, obj); err != nil {
 		return p.uninstallFailed(err)
 	} else if gone != "" {
-		reconcile.WarnWith(ctx, nil, reasonSkipped, "the release %s was left as it is: %s", obj.Status.History.Latest().FullReleaseName(), gone)
+		reconcile.WarnWith(ctx, nil, reasonSkipped, "the release %s was left as it is: %s", current.FullReleaseName(), gone)
 		return nil
 	}
 	if err := p.connect(ctx); err != nil {
 		return p.uninstallFailed(err)
 	}
-	started := p.start(ctx, uninstall{current: obj.Status.History.Latest().DeepCopy()})
+	started := p.start(ctx, uninstall{current: current})
 	if !c.jobs.Wait(key, started) {
-		return reconcile.Progress("uninstalling release "+obj.Status.History.Latest().FullReleaseName(), time.Minute)
+		return reconcile.Progress("uninstalling release "+current.FullReleaseName(), time.Minute)
 	}
 	if err := p.conclude(ctx, started); err != nil {
 		return p.uninstallFailed(err)
 	}
 	return nil
+}
+
+// installed returns the last revision that the status knows. Where it knows none, it may be that the process ended before the
+// first one was written down: then it is the one in the storage, if that was made for this very object. What cannot be looked
+// at does not keep the HelmRelease from going: most likely there never was a release.
+func (p *pass) installed(ctx context.Context) *v2.Snapshot {
+	if current := p.obj.Status.History.Latest(); current != nil && p.obj.Status.StorageNamespace != "" {
+		return current.DeepCopy()
+	}
+	if err := p.connect(ctx); err != nil {
+		return nil
+	}
+	last, err := p.last(ctx)
+	if err != nil || last == nil || last.Owner != string(p.obj.UID) || last.Status == "uninstalled" {
+		return nil
+	}
+	p.obj.Status.StorageNamespace = p.obj.GetStorageNamespace()
+	return snapshot(*last, v2.ReleaseActionInstall, "")
 }
 
 // uninstallFailed says on the status why the HelmRelease does not go, and how to let go of it.

@@ -119,6 +119,39 @@ func TestDeletionPropagation(t *testing.T) {
 	}
 }
 
+// TestDeletedBeforeAnythingWasWrittenDown kills the process between Helm's record and the status.
+func TestDeletedBeforeAnythingWasWrittenDown(t *testing.T) {
+	dir := t.TempDir()
+	p := start(t, dir, tenancy.Policy{})
+	ns := space(t)
+	p.publish(t, ns, "app", web("1.0.0", nil))
+	key := release(t, ns, "app", nil)
+	obj := ready(t, key, v2.InstallSucceededReason)
+	theirs := release(t, ns, "other", func(s *v2.HelmReleaseSpec) { s.ChartRef.Name, s.ReleaseName = "app", "app2" })
+	other := ready(t, theirs, v2.InstallSucceededReason)
+	p.stop()
+	for _, one := range []*v2.HelmRelease{obj, other} {
+		one.Status = v2.HelmReleaseStatus{}
+		check(t, api.Status().Update(t.Context(), one))
+	}
+	check(t, api.Delete(t.Context(), obj))
+	// Without the mark of whom it was made for, a release is somebody else's.
+	records := &corev1.SecretList{}
+	check(t, api.List(t.Context(), records, client.InNamespace(ns), client.MatchingLabels{"name": "app2"}))
+	for _, record := range records.Items {
+		record.Annotations = nil
+		check(t, api.Update(t.Context(), &record))
+	}
+	check(t, api.Delete(t.Context(), other))
+	start(t, dir, tenancy.Policy{})
+	gone(t, obj)
+	gone(t, other)
+	check(t, api.List(t.Context(), records, client.InNamespace(ns)))
+	if len(records.Items) != 1 || records.Items[0].Labels["name"] != "app2" {
+		t.Errorf("%d records are left, want that of app2 alone", len(records.Items))
+	}
+}
+
 const hold = "test.peyk.dev/hold"
 
 // holdReplicaSet puts a finalizer on the only ReplicaSet of a namespace.
