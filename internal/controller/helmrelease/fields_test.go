@@ -44,12 +44,13 @@ func TestJobsThatDoNotEnd(t *testing.T) {
 			playJobs(t, ns, "Started")
 			p.publish(t, ns, "app", web("1.0.0", map[string]string{"cm.yaml": configMapTemplate, "job.yaml": endlessJobTemplate}))
 			key := release(t, ns, "app", func(s *v2.HelmReleaseSpec) {
+				limit := map[bool]*metav1.Duration{true: within(2 * time.Second), false: within(time.Minute)}
 				s.Timeout = within(10 * time.Minute)
-				s.Install = &v2.Install{DisableWaitForJobs: !c.install, Timeout: within(2 * time.Second)}
+				s.Install = &v2.Install{DisableWaitForJobs: !c.install, Timeout: limit[c.install]}
 				s.Upgrade = &v2.Upgrade{
-					DisableWaitForJobs: !c.upgrade, Timeout: within(2 * time.Second), Remediation: &v2.UpgradeRemediation{RemediateLastFailure: new(true)},
+					DisableWaitForJobs: !c.upgrade, Timeout: limit[c.upgrade], Remediation: &v2.UpgradeRemediation{RemediateLastFailure: new(true)},
 				}
-				s.Rollback = &v2.Rollback{DisableWaitForJobs: !c.rollback, Timeout: within(2 * time.Second)}
+				s.Rollback = &v2.Rollback{DisableWaitForJobs: !c.rollback, Timeout: limit[c.rollback]}
 			})
 			if !c.install {
 				ready(t, key, v2.InstallSucceededReason)
