@@ -9,6 +9,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -127,10 +128,9 @@ func gitURL(address string) (*url.URL, error) {
 func (c *creation) newSourceOCI(timeout *time.Duration) *cobra.Command {
 	spec := sourcev1.OCIRepositorySpec{}
 	ref := sourcev1.OCIRepositoryRef{}
-	verify := sourcev1.OCIRepositoryVerification{}
-	identity := sourcev1.OIDCIdentityMatch{}
+	verify := verification{}
 	var ignore []string
-	var secret, certificate, proxy, verifySecret, layer string
+	var secret, certificate, proxy, layer string
 	cmd := c.command(ociRepositories(), `  peyk create source oci podinfo --url oci://ghcr.io/stefanprodan/manifests/podinfo --tag latest`, func(t target) (draft, error) {
 		if !strings.HasPrefix(spec.URL, "oci://") {
 			return draft{}, usagef("url %q: it must begin with oci://", spec.URL)
@@ -140,13 +140,7 @@ func (c *creation) newSourceOCI(timeout *time.Duration) *cobra.Command {
 		}
 		spec.Reference, spec.Ignore, spec.Interval, spec.Timeout = &ref, ignored(ignore), metav1.Duration{Duration: c.interval}, optional(timeout)
 		spec.SecretRef, spec.CertSecretRef, spec.ProxySecretRef = secretRef(secret), secretRef(certificate), secretRef(proxy)
-		if verify.Provider != "" {
-			verify.SecretRef = secretRef(verifySecret)
-			if identity != (sourcev1.OIDCIdentityMatch{}) {
-				verify.MatchOIDCIdentity = []sourcev1.OIDCIdentityMatch{identity}
-			}
-			spec.Verify = &verify
-		}
+		spec.Verify = verify.spec()
 		if layer != "" {
 			media, operation, _ := strings.Cut(layer, ":")
 			spec.LayerSelector = &sourcev1.OCILayerSelector{MediaType: media, Operation: operation}
@@ -163,19 +157,41 @@ func (c *creation) newSourceOCI(timeout *time.Duration) *cobra.Command {
 	flags.StringVar(&spec.ServiceAccountName, "service-account", "", "service account with image pull secrets")
 	flags.StringVar(&certificate, "cert-ref", "", "secret with certificates for TLS")
 	flags.StringVar(&proxy, "proxy-secret-ref", "", "secret with the address of a proxy")
-	flags.StringVar(&verify.Provider, "verify-provider", "", "check signatures of: cosign or notation")
-	flags.StringVar(&verifySecret, "verify-secret-ref", "", "secret with the keys that signatures are checked with")
-	flags.StringVar(&identity.Subject, "verify-subject", "", "expression that the signer must match")
-	flags.StringVar(&identity.Issuer, "verify-issuer", "", "expression that the issuer of the signer's identity must match")
+	verify.flags(flags)
 	flags.StringSliceVar(&ignore, "ignore-paths", nil, "paths to leave out")
 	flags.BoolVar(&spec.Insecure, "insecure", false, "speak plain HTTP")
 	flags.StringVar(&layer, "layer-selector", "", "layer to take, as media type:operation (extract or copy)")
 	return cmd
 }
 
+// verification is what the flags say of signatures.
+type verification struct {
+	provider, secret string
+	identity         sourcev1.OIDCIdentityMatch
+}
+
+func (v *verification) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&v.provider, "verify-provider", "", "check signatures of: cosign or notation")
+	flags.StringVar(&v.secret, "verify-secret-ref", "", "secret with the keys that signatures are checked with")
+	flags.StringVar(&v.identity.Subject, "verify-subject", "", "expression that the signer must match")
+	flags.StringVar(&v.identity.Issuer, "verify-issuer", "", "expression that the issuer of the signer's identity must match")
+}
+
+// spec returns nil when nothing is to be checked.
+func (v *verification) spec() *sourcev1.OCIRepositoryVerification {
+	if v.provider == "" {
+		return nil
+	}
+	spec := &sourcev1.OCIRepositoryVerification{Provider: v.provider, SecretRef: secretRef(v.secret)}
+	if v.identity != (sourcev1.OIDCIdentityMatch{}) {
+		spec.MatchOIDCIdentity = []sourcev1.OIDCIdentityMatch{v.identity}
+	}
+	return spec
+}
+
 func (c *creation) newSourceChart() *cobra.Command {
 	spec := sourcev1.HelmChartSpec{}
-	source := ""
+	source, verify := "", verification{}
 	cmd := c.command(helmCharts(), `  peyk create source chart podinfo --source HelmRepository/podinfo --chart podinfo --chart-version '>6.0.0'`, func(t target) (draft, error) {
 		of, name, _, err := parseReference(source, sourcev1.HelmRepositoryKind)
 		if err != nil {
@@ -186,6 +202,9 @@ func (c *creation) newSourceChart() *cobra.Command {
 		}
 		spec.SourceRef = sourcev1.LocalHelmChartSourceReference{Kind: of, Name: name}
 		spec.Interval = metav1.Duration{Duration: c.interval}
+		if v := verify.spec(); v != nil {
+			spec.Verify = &sourcev1.HelmChartVerification{Provider: v.Provider, SecretRef: v.SecretRef, MatchOIDCIdentity: v.MatchOIDCIdentity}
+		}
 		return draft{object: &sourcev1.HelmChart{ObjectMeta: t.meta(), Spec: spec}}, nil
 	})
 	flags := cmd.Flags()
@@ -193,5 +212,6 @@ func (c *creation) newSourceChart() *cobra.Command {
 	flags.StringVar(&spec.Chart, "chart", "", "name of the chart, or its path in a Git repository or bucket")
 	flags.StringVar(&spec.Version, "chart-version", "", "version of the chart, or a range of versions")
 	flags.StringVar(&spec.ReconcileStrategy, "reconcile-strategy", "ChartVersion", "when there is a new chart: ChartVersion or Revision")
+	verify.flags(flags)
 	return cmd
 }

@@ -69,7 +69,11 @@ Exit codes:
   1  it failed, or the object is not ready
   2  the command line is wrong; of 'peyk diff': it cannot be told what differs
   3  the cluster cannot be reached
-  4  there is no such object`,
+  4  there is no such object
+
+Every command also takes kubectl's flags for another server or user: --as, --as-group, --as-uid, --as-user-extra, --cluster, --user,
+--server, --token, --certificate-authority, --client-certificate, --client-key, --tls-server-name, --insecure-skip-tls-verify,
+--disable-compression; and --kube-api-qps and --kube-api-burst.`,
 		Example: `  # put Peyk into the cluster of the current context
   peyk install
 
@@ -83,6 +87,7 @@ Exit codes:
 	flags.StringVarP(&a.access.Context, "context", "x", "", "context of the kubeconfig (default: its current one)")
 	flags.StringVarP(&a.access.Namespace, "namespace", "n", "", "namespace of the objects (default: that of the context)")
 	flags.DurationVar(&a.limit, "timeout", 5*time.Minute, "how long to wait for the cluster")
+	a.access.kubectlFlags(flags)
 	flags.BoolVar(&a.plain, "no-color", false, "never colour the output (also with NO_COLOR in the environment)")
 	root.AddCommand(
 		a.newBootstrap(),

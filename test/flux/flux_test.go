@@ -56,6 +56,8 @@ func sameOutput(t *testing.T) {
 		"create source helm made --url https://charts.example.org --export", "create source helm made --url oci://charts.example.org/a --export",
 		"create source oci made --url oci://registry.example.org/a --tag v1 --export",
 		"create source chart made --source HelmRepository/a --chart b --chart-version >1 --export",
+		"create source chart made --source HelmRepository/a --chart b --verify-provider cosign --verify-secret-ref k --verify-issuer i --verify-subject s --export",
+		"create source oci made --url oci://a/b --tag 1 --verify-provider cosign --verify-secret-ref k --verify-issuer i --export",
 		"create source bucket made --bucket-name a --endpoint s3.example.org --region eu --export",
 		"create kustomization made --source OCIRepository/a.b --path ./c --prune --depends-on d,e/f --health-check HelmRelease/g.h --export",
 		"create helmrelease made --source HelmRepository/a.b --chart c --chart-version >1 --target-namespace d --crds CreateReplace --values-from Secret/e --export",
