@@ -112,6 +112,9 @@ func (r *round) startProfile(ctx context.Context, name string) <-chan error {
 	}
 	seconds := min(max(r.n/40, 5), 30)
 	go func() {
+		if err := os.MkdirAll(r.o.profile, 0o700); err != nil {
+			r.progress("no profiles: %v", err)
+		}
 		for kind, path := range map[string]string{
 			"cpu": fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), "heap": "/debug/pprof/heap",
 		} {
