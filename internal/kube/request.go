@@ -16,9 +16,9 @@ import (
 // requestTimeout is how long one request may take. The API server itself gives up after a minute.
 const requestTimeout = 70 * time.Second
 
-// do makes a request for an object of a kind, in a namespace or in none. It tries again while the API server restarts or has no time, which is safe
-// because everything that a Client asks for can be asked for twice. A kind that is no longer served where it was is
-// looked up once more. The error is of the look-up; what the API server refused is in the Result.
+// do makes a request for an object of a kind, in a namespace or in none. It tries again while the API server restarts or has
+// no time, which is safe because everything that a Client asks for can be asked for twice. A kind that is no longer served
+// where it was is looked up once more. The error is of the look-up; what the API server refused is in the Result.
 func (c *Client) do(ctx context.Context, gvk schema.GroupVersionKind, namespace string, request func(*meta.RESTMapping) *rest.Request) (rest.Result, error) {
 	mapping, err := c.Mapping(gvk)
 	if err != nil {

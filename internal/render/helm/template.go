@@ -67,7 +67,8 @@ func (s settled) Query(labels map[string]string) ([]releases.Releaser, error) {
 }
 
 // Template renders the chart as Install would, or Upgrade where there is a release, and changes nothing. The templates see
-// the cluster as they would then. A release that is being worked on counts as it will be after that. It returns a RenderError when the chart does not render.
+// the cluster as they would then. A release that is being worked on counts as it will be after that. It returns a RenderError
+// when the chart does not render.
 func (e *Engine) Template(ctx context.Context, r Request) (*Rendered, error) {
 	policy := r.CRDs
 	r.CRDs, r.rehearsed = CRDsSkip, true
