@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -86,11 +87,36 @@ func TestNewAdmissionIsNoticed(t *testing.T) {
 	if r.InSync(owner) {
 		t.Error("want the owner looked at once more")
 	}
+	r.becomesMutated(t, request)
+}
+
+// becomesMutated applies what has the ConfigMaps a and b, which the webhook changes.
+func (r *rig) becomesMutated(t *testing.T, request Request) {
+	t.Helper()
 	changed := r.mustApply(t, request).Changed()
-	if got, _ := r.data(t, ns, "a"); len(changed) != 2 || got != "mutated" {
+	if got, _ := r.data(t, request.Objects[0].GetNamespace(), "a"); len(changed) != 2 || got != "mutated" {
 		t.Errorf("changes %+v and value %q, want what the webhook makes of them", changed, got)
 	}
-	eventually(t, "the owner is in sync", func() bool { return r.InSync(owner) })
+	eventually(t, "the owner is in sync", func() bool { return r.InSync(request.Owner) })
+}
+
+// A webhook that came between the first objects of a process and its first look at the cluster's webhooks is noticed too.
+func TestEarlyAdmissionIsNoticed(t *testing.T) {
+	ns, owner := namespace(t), Owner{"Kustomization", "flux-system", "early"}
+	r := newRig(t)
+	r.applyAs(t, "setup", space(ns))
+	r.Engine = New(r.client, slog.New(slog.DiscardHandler), Kustomizations)
+	r.spread = 50 * time.Millisecond
+	r.ctx = t.Context()
+	if err := r.Events(Kustomizations.Kind).Start(t.Context(), r.queue); err != nil {
+		t.Fatal(err)
+	}
+	request := r.request(t, owner, settings(ns, "a", "1"), settings(ns, "b", "1"))
+	r.mustApply(t, request)
+	webhook(t, r, ns)
+	r.watchEpoch(t.Context())
+	r.woken(t, owner)
+	r.becomesMutated(t, request)
 }
 
 // Rights that were taken away are noticed, also where nothing is to be written.

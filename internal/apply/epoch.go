@@ -149,7 +149,7 @@ func (e *Engine) suspect(ctx context.Context, pick func(*owned) bool, pickPast f
 	defer e.mu.Unlock()
 	maps.DeleteFunc(e.recalled, func(_ Owner, p past) bool { return pickPast(&p) })
 	for owner, o := range e.owned {
-		if !o.applied || o.verify || o.suspected || !pick(o) {
+		if len(o.objects) == 0 || o.verify || o.suspected || !pick(o) {
 			continue
 		}
 		o.suspected = true
@@ -159,6 +159,16 @@ func (e *Engine) suspect(ctx context.Context, pick func(*owned) bool, pickPast f
 			}
 		})
 	}
+}
+
+// hasApplied says whether anything has been applied yet. The lock is held.
+func (e *Engine) hasApplied() bool {
+	for _, o := range e.owned {
+		if len(o.objects) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *Engine) verify(owner Owner, o *owned) {
@@ -247,7 +257,8 @@ func (s *metaStore) Delete(obj any) error {
 	return nil
 }
 
-// Replace takes in everything that there is. The first time that is no change.
+// Replace takes in everything that there is. The first time that is no change, but what was applied before it was known may
+// have been applied under something else.
 func (s *metaStore) Replace(list []any, _ string) error {
 	s.engine.mu.Lock()
 	defer s.engine.mu.Unlock()
@@ -270,6 +281,9 @@ func (s *metaStore) Replace(list []any, _ string) error {
 				s.note(n.namespace)
 			}
 		}
+	}
+	if !s.begun && s.engine.hasApplied() {
+		go s.changed(map[string]bool{"": true})
 	}
 	s.begun = true
 	s.engine.notify()

@@ -441,15 +441,19 @@ func TestADefinitionIsDeleted(t *testing.T) {
 	doodad := fmt.Sprintf("{apiVersion: test.peyk.dev/v1, kind: Doodad, metadata: {name: d, namespace: %s}, size: 1}", ns)
 	request := r.request(t, owner, space(ns), crd, doodad)
 	r.mustApply(t, request)
+	doodads := schema.GroupVersionResource{Group: "test.peyk.dev", Version: "v1", Resource: "doodads"}
+	resource := r.user.Dynamic.Resource(doodads).Namespace(ns)
+	first, err := resource.Get(t.Context(), "d", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	gvk := schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}
 	r.delete(t, gvk, "", "doodads.test.peyk.dev")
 	r.woken(t, owner)
-	doodads := schema.GroupVersionResource{Group: "test.peyk.dev", Version: "v1", Resource: "doodads"}
-	resource := r.user.Dynamic.Resource(doodads).Namespace(ns)
 	eventually(t, "everything is there again", func() bool {
 		_, err := r.Apply(t.Context(), request)
-		_, missing := resource.Get(t.Context(), "d", metav1.GetOptions{})
-		return err == nil && missing == nil && r.InSync(owner)
+		again, missing := resource.Get(t.Context(), "d", metav1.GetOptions{})
+		return err == nil && missing == nil && again.GetUID() != first.GetUID() && r.InSync(owner)
 	})
 	if _, err := resource.Patch(t.Context(), "d", types.MergePatchType, []byte(`{"size":2}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
