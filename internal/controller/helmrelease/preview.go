@@ -45,7 +45,7 @@ func Preview(ctx context.Context, obj *v2.HelmRelease, m Material) (*helm.Render
 	if p.cluster, err = p.clientOf(ctx, p.obj); err != nil {
 		return nil, nil, err
 	}
-	engine, err := helm.NewEngine(p.cluster.Config(), p.cluster)
+	engine, err := helm.NewEngine(p.cluster)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -43,7 +43,7 @@ func Preview(ctx context.Context, obj *packv1.Pack, m Material) (*helm.Rendered,
 	engine := m.Engine
 	if engine == nil {
 		var err error
-		if engine, err = helm.NewEngine(m.Client.Config(), m.Client); err != nil {
+		if engine, err = helm.NewEngine(m.Client); err != nil {
 			return nil, err
 		}
 	}

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/cli-runtime/pkg/resource"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/util/csaupgrade"
 
 	"github.com/peyk/peyk/internal/kube"
@@ -31,8 +30,7 @@ type client struct {
 	task
 	way
 
-	objects   *kube.Client
-	discovery discovery.CachedDiscoveryInterface
+	objects *kube.Client
 	// defined are kinds that the action has made.
 	defined []schema.GroupVersionKind
 }

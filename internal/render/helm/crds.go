@@ -31,16 +31,14 @@ func (e *Engine) load(ctx context.Context, c *action.Configuration, r Request) (
 	if len(loaded.CRDObjects()) == 0 || r.CRDs == CRDsSkip || r.CRDs == "" {
 		return loaded, nil
 	}
-	defer e.capabilities.forget()
+	defer e.served.forget()
 	if err := defineKinds(ctx, c, r); err != nil {
 		return nil, fmt.Errorf("applying the chart's CustomResourceDefinitions: %w", err)
 	}
 	// What was found before does not know the new kinds.
-	if own, ok := c.KubeClient.(*client); ok {
-		e.capabilities.forget()
-		if c.Capabilities, err = e.capabilities.get(own.discovery); err != nil {
-			return nil, err
-		}
+	e.served.forget()
+	if c.Capabilities, err = e.served.capabilities(); err != nil {
+		return nil, err
 	}
 	return loaded, nil
 }
@@ -107,7 +105,7 @@ func (c *client) define(ctx context.Context, info *resource.Info, policy CRDPoli
 	}
 	ctx, cancel := context.WithTimeout(ctx, definedTimeout)
 	defer cancel()
-	for _, gvk := range servedBy(definition) {
+	for _, gvk := range kindsOf(definition) {
 		if err := c.untilServed(ctx, gvk); err != nil {
 			return fmt.Errorf("waiting for %s to be in place: %w", nameOf(info), err)
 		}
@@ -131,8 +129,8 @@ func (c *client) untilServed(ctx context.Context, gvk schema.GroupVersionKind) e
 	}
 }
 
-// servedBy returns the kinds that a definition defines and serves.
-func servedBy(definition *unstructured.Unstructured) []schema.GroupVersionKind {
+// kindsOf returns the kinds that a definition defines and serves.
+func kindsOf(definition *unstructured.Unstructured) []schema.GroupVersionKind {
 	group, _, _ := unstructured.NestedString(definition.Object, "spec", "group")
 	kind, _, _ := unstructured.NestedString(definition.Object, "spec", "names", "kind")
 	versions, _, _ := unstructured.NestedSlice(definition.Object, "spec", "versions")

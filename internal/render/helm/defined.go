@@ -17,7 +17,7 @@ import (
 func (c *client) noteDefined(objects helmkube.ResourceList) {
 	for _, info := range objects {
 		if definition, ok := info.Object.(*unstructured.Unstructured); ok && isDefinition(info) {
-			c.defined = append(c.defined, servedBy(definition)...)
+			c.defined = append(c.defined, kindsOf(definition)...)
 		}
 	}
 }

@@ -11,15 +11,12 @@ import (
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
-	"helm.sh/helm/v4/pkg/chart/common"
 	helmkube "helm.sh/helm/v4/pkg/kube"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/storage"
 	"helm.sh/helm/v4/pkg/storage/driver"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/kubernetes"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -50,8 +47,7 @@ type Engine struct {
 	claims typedcorev1.PersistentVolumeClaimsGetter
 	now    func() time.Time
 	slots  slots
-
-	capabilities capabilities
+	served *served
 }
 
 // task is one action on one release.
@@ -70,31 +66,38 @@ type task struct {
 	client             *client
 }
 
-// NewEngine returns an Engine that acts with config. Objects reads from the same cluster.
-func NewEngine(config *rest.Config, objects *kube.Client) (*Engine, error) {
+// NewEngine returns an Engine that acts as client does.
+func NewEngine(client *kube.Client) (*Engine, error) {
+	served, err := servedTo(client)
+	if err != nil {
+		return nil, err
+	}
+	return newClientEngine(client, served)
+}
+
+func newClientEngine(objects *kube.Client, served *served) (*Engine, error) {
 	nameFieldManager()
-	config = rest.CopyConfig(config)
+	config := objects.Config()
 	config.QPS = -1
-	clients, err := kubernetes.NewForConfig(config)
+	core, err := typedcorev1.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("making Helm's client: %w", err)
 	}
-	cached := memory.NewMemCacheClient(clients.Discovery())
 	e, err := newEngine(objects)
 	if err != nil {
 		return nil, err
 	}
-	e.claims = clients.CoreV1()
+	e.claims, e.served = core, served
 	e.configure = func(t *task) (*action.Configuration, error) {
-		found, err := e.capabilities.get(cached)
+		found, err := served.capabilities()
 		if err != nil {
 			return nil, err
 		}
-		get := getter{config: config, discovery: cached, mapper: objects.Mapper, namespace: t.namespace}
-		t.client = &client{Client: helmkube.New(get), way: way{serverSide: true}, objects: objects, discovery: cached}
+		get := getter{config: config, discovery: served.discovery, mapper: objects.Mapper, namespace: t.namespace}
+		t.client = &client{Client: helmkube.New(get), way: way{serverSide: true}, objects: objects}
 		t.client.Namespace = t.namespace
 		t.client.SetLogger(t.log)
-		t.records = newRecords(clients.CoreV1().Secrets(t.storage), t.owner)
+		t.records = newRecords(core.Secrets(t.storage), t.owner)
 		t.records.listed[t.name] = t.fresh
 		releases := driver.NewSecrets(t.records)
 		releases.SetLogger(slog.DiscardHandler)
@@ -162,43 +165,4 @@ func (g getter) ToRESTMapper() (meta.RESTMapper, error) { return g.mapper, nil }
 func (g getter) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 	overrides := &clientcmd.ConfigOverrides{Context: clientcmdapi.Context{Namespace: g.namespace}}
 	return clientcmd.NewDefaultClientConfig(clientcmdapi.Config{}, overrides)
-}
-
-// freshness is how long templates may see an old list of the cluster's API versions.
-const freshness = 30 * time.Second
-
-// capabilities remembers what templates are told of the cluster: asking costs several calls.
-type capabilities struct {
-	mu    sync.Mutex
-	found *common.Capabilities
-	at    time.Time
-}
-
-func (c *capabilities) get(cluster discovery.CachedDiscoveryInterface) (*common.Capabilities, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.found != nil && time.Since(c.at) < freshness {
-		return c.found, nil
-	}
-	cluster.Invalidate()
-	version, err := cluster.ServerVersion()
-	if err != nil {
-		return nil, fmt.Errorf("asking the cluster for its version: %w", err)
-	}
-	apis, err := action.GetVersionSet(cluster)
-	if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
-		return nil, fmt.Errorf("asking the cluster for its APIs: %w", err)
-	}
-	c.found, c.at = &common.Capabilities{
-		APIVersions: apis,
-		KubeVersion: common.KubeVersion{Version: version.GitVersion, Major: version.Major, Minor: version.Minor},
-		HelmVersion: common.DefaultCapabilities.HelmVersion,
-	}, time.Now()
-	return c.found, nil
-}
-
-func (c *capabilities) forget() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.found = nil
 }

@@ -177,7 +177,7 @@ func withScopes(objects ObjectReader, definitions []*unstructured.Unstructured) 
 		if scope, _, _ := unstructured.NestedString(definition.Object, "spec", "scope"); scope != "Cluster" {
 			continue
 		}
-		for _, gvk := range servedBy(definition) {
+		for _, gvk := range kindsOf(definition) {
 			s.global = append(s.global, gvk.GroupKind())
 		}
 	}
