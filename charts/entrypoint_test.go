@@ -140,7 +140,7 @@ func (p *pod) start() {
 
 func (p *pod) expect(text string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if strings.Contains(p.output.String(), text) {
 			return
 		}

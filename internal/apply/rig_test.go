@@ -187,7 +187,7 @@ func (r *rig) data(t *testing.T, ns, name string) (string, bool) {
 // eventually waits until f holds; the API server tells of changes by watches, which take a moment.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	for !f() {
 		if time.Now().After(deadline) {
 			t.Fatalf("still not so: %s", what)
@@ -216,7 +216,7 @@ func (r *rig) woken(t *testing.T, owner Owner) {
 	}()
 	select {
 	case <-got:
-	case <-time.After(20 * time.Second):
+	case <-time.After(90 * time.Second):
 		t.Fatalf("%s was not woken", owner)
 	}
 }

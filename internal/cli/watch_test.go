@@ -36,7 +36,7 @@ func (s *screen) String() string {
 // await returns when the screen shows the text n times.
 func (s *screen) await(t *testing.T, text string, n int) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(90 * time.Second)
 	for strings.Count(s.String(), text) < n {
 		select {
 		case <-deadline:

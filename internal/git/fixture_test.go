@@ -62,7 +62,7 @@ func (f *fixture) readTree(ref git.Reference, tree git.Tree) (result, error) {
 
 func checkout(t *testing.T, mirrors *git.Mirrors, remote git.Remote, ref git.Reference, tree git.Tree) (result, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	c, err := mirrors.Connect(ctx, remote)
 	if err != nil {

@@ -153,7 +153,7 @@ func TestWhyItIsNotAvailable(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 			if c.timeout {
 				ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 			}

@@ -140,7 +140,7 @@ func TestADeadProviderDelaysNobody(t *testing.T) {
 		slowest = max(slowest, time.Since(start))
 	}
 	b.eventually("all arrive at the other", func() bool { return len(s.got()) == 100 })
-	if slowest > 2*time.Second {
+	if slowest > 5*time.Second {
 		t.Errorf("an event took %s to be taken", slowest)
 	}
 	t.Logf("the slowest of 100 events was taken in %s", slowest)

@@ -159,7 +159,7 @@ func (d *desk) must(err error) {
 
 func (d *desk) soon(what string, ok func() bool) {
 	d.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(120 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			d.Fatalf("%s: not within 60 s; events %v; statuses %v\n%s", what, d.heard(), d.statuses, d.log.text())
 		}

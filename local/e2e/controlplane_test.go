@@ -54,7 +54,7 @@ func TestControlPlaneOnly(t *testing.T) {
 	createDeployment(ctx, t, i)
 
 	t.Run("controllers work", func(t *testing.T) {
-		eventually(t, 20*time.Second, func() error {
+		eventually(t, 90*time.Second, func() error {
 			pods, err := client.CoreV1().Pods("default").List(ctx, metav1.ListOptions{})
 			if err != nil || len(pods.Items) != 2 {
 				return fmt.Errorf("%d pods, want 2 (%w)", len(pods.Items), err)

@@ -199,7 +199,7 @@ func alive(t *testing.T, members map[string]bool) []string {
 // mustNotExist fails when processes live on. One that has let go of everything may still be listed for a moment.
 func mustNotExist(t *testing.T, members map[string]bool) {
 	t.Helper()
-	eventually(t, 5*time.Second, func() error {
+	eventually(t, 30*time.Second, func() error {
 		if left := alive(t, members); len(left) > 0 {
 			return fmt.Errorf("processes, and their namespaces with them, are left: %v", left)
 		}

@@ -17,7 +17,7 @@ func contextOfCleanup() context.Context { return context.Background() }
 func says(t *testing.T, kind, plural, namespace, name string, parts ...string) {
 	t.Helper()
 	var message string
-	soon(t, 40*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		var status string
 		status, message = ready(t, kind, namespace, name)
 		if status != "False" {
@@ -34,7 +34,7 @@ func says(t *testing.T, kind, plural, namespace, name string, parts ...string) {
 	if out := try(t, "", "peyk", "get", plural, "-n", namespace); !strings.Contains(out, firstLine(message)) {
 		t.Errorf("peyk get %s does not say %q:\n%s", plural, message, out)
 	}
-	soon(t, 20*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		events := kubectl(t, "get", "events", "-n", namespace, "-o", `jsonpath={range .items[?(@.involvedObject.name=="`+name+`")]}{.type} {.message}{"\n"}{end}`)
 		for line := range strings.Lines(events) {
 			if strings.HasPrefix(line, "Warning") && strings.Contains(line, parts[0]) {

@@ -65,7 +65,7 @@ func TestLogsEventsAndStats(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.push(t, map[string]string{"ns.yaml": space("watched"), "a.yaml": "kind: [broken\n"})
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if out := follow(); !strings.Contains(out, "error Kustomization/watched.peyk-system - not ready a.yaml: ") {
 			return fmt.Errorf("the followed log does not tell of the failure:\n%s", out)
 		}

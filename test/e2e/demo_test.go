@@ -136,21 +136,21 @@ func TestADeletedDeploymentComesBack(t *testing.T) {
 	before := uid()
 	kubectl(t, "delete", "deployment", "-n", "base", "sample-app-main")
 	start := time.Now()
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if now := uid(); now == "" || now == before {
 			return fmt.Errorf("the Deployment is not back")
 		}
 		return nil
 	})
 	t.Logf("back after %s", time.Since(start).Round(time.Millisecond))
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if out := kubectl(t, "get", "events", "-n", "base", "-o", "json"); !strings.Contains(out, "DriftCorrected") {
 			return fmt.Errorf("no event tells of the repair")
 		}
 		return nil
 	})
 	kubectl(t, "rollout", "status", "deployment/sample-app-main", "-n", "base", "--timeout=60s")
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if code, body := get(t, edge(t, "ping.localhost")+"/ping"); code != 200 {
 			return fmt.Errorf("the sample application answers %d: %s", code, body)
 		}

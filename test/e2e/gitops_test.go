@@ -50,7 +50,7 @@ func TestAPushIsInTheClusterAtOnce(t *testing.T) {
 		want := fmt.Sprint(i)
 		r.push(t, map[string]string{"ns.yaml": space("fast"), "a.yaml": settings("fast", "a", want)})
 		start := time.Now()
-		timeout := time.After(20 * time.Second)
+		timeout := time.After(90 * time.Second)
 		for seen := false; !seen; {
 			select {
 			case event := <-watch.ResultChan():
@@ -81,7 +81,7 @@ func TestKustomizationDoesWhatItSays(t *testing.T) {
 	}
 
 	kubectl(t, "patch", "configmap", "-n", "does", "b", "--type=merge", "-p", `{"data":{"key":"by hand"}}`)
-	soon(t, 20*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if got := value(t, "does", "b"); got != "1" {
 			return fmt.Errorf("value %q, want it repaired", got)
 		}
@@ -90,7 +90,7 @@ func TestKustomizationDoesWhatItSays(t *testing.T) {
 
 	delete(files, "app/b.yaml")
 	r.push(t, files)
-	soon(t, 20*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if got := value(t, "does", "b"); got != "" {
 			return fmt.Errorf("what left the repository is still there: %q", got)
 		}
@@ -98,7 +98,7 @@ func TestKustomizationDoesWhatItSays(t *testing.T) {
 	})
 
 	kubectl(t, "delete", "kustomization", "-n", "peyk-system", "does")
-	soon(t, 60*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if out := kubectl(t, "get", "namespace", "does", "--ignore-not-found"); out != "" {
 			return fmt.Errorf("the namespace outlives its Kustomization: %s", out)
 		}
@@ -117,7 +117,7 @@ kind: Kustomization
 metadata: {name: order-second, namespace: peyk-system}
 spec: {sourceRef: {kind: GitRepository, name: order}, path: ./second, interval: 10m, prune: true, dependsOn: [{name: order}]}`)
 	t.Cleanup(func() { kubectlQuietly("delete", "kustomization", "-n", "peyk-system", "order-second") })
-	soon(t, 20*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if _, message := ready(t, "kustomization", "peyk-system", "order-second"); !strings.Contains(message, "dependency peyk-system/order is not ready") {
 			return fmt.Errorf("the dependent says %q", message)
 		}

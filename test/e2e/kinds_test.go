@@ -92,7 +92,7 @@ spec: {interval: 10m, path: ./app, prune: true, sourceRef: {kind: OCIRepository,
 `, registryHost(t, local.Inside.Registry)))
 	becomesReady(t, "kustomization", "ocikind", "app")
 	pushArtifact(t, "manifests/app", "1.1.0", map[string]string{"app/a.yaml": settings("ocikind", "a", "two")})
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if got := value(t, "ocikind", "a"); got != "two" {
 			return fmt.Errorf("value %q, want two", got)
 		}
@@ -159,7 +159,7 @@ spec:
 		t.Errorf("helm list does not show the release:\n%s", out)
 	}
 	kubectl(t, "patch", "configmap", "-n", "helmkind", "shop", "--type=merge", "-p", `{"data":{"key":"by hand"}}`)
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if got := value(t, "helmkind", "shop"); got != "from-a-config-map" {
 			return fmt.Errorf("value %q, want it repaired", got)
 		}

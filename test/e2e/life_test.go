@@ -163,7 +163,7 @@ func (d delivery) wasTold(t *testing.T, s *site) {
 	if d.consumer == "Pack" {
 		return
 	}
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		count := map[string]int{}
 		for _, l := range readLetters(t, s) {
 			if l.Metadata["cluster"] != "e2e" || l.InvolvedObject.Namespace != lifeNamespace {
@@ -185,7 +185,7 @@ func failureIsTold(t *testing.T, s *site, r *repository) {
 	t.Helper()
 	r.push(t, map[string]string{"app/all.yaml": "kind: [broken\n"})
 	wakeSources(t)
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		for _, l := range readLetters(t, s) {
 			if l.Severity == "error" && l.InvolvedObject.Kind == "Kustomization" && strings.Contains(l.Message, "app/all.yaml") {
 				return nil

@@ -51,7 +51,7 @@ spec: {rules: [{host: %[1]s.localhost, http: {paths: [{path: /, pathType: Prefix
 	kubectl(t, "rollout", "status", "deployment/site", "-n", name, "--timeout=120s")
 	s := &site{inside: "http://site." + name + ".svc", outside: edge(t, name+".localhost")}
 	// The edge hears of the Ingress and of the pod a moment later.
-	soon(t, 30*time.Second, func() error {
+	soon(t, 90*time.Second, func() error {
 		if code, body := send(t, http.MethodPut, s.outside+"/hello", "", "", strings.NewReader("hello")); code != http.StatusOK {
 			return fmt.Errorf("the site answers %d: %s", code, body)
 		}

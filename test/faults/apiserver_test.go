@@ -147,7 +147,7 @@ func TestMutatingWebhook(t *testing.T) {
 	time.Sleep(2 * time.Second) // the API server takes webhooks in with a delay, and tells nobody
 	r := follow(t, "mutated", map[string]string{"all/a.yaml": configMap("mutated", "a", "one")})
 	create(t, r.kustomization("mutated", "all"))
-	applied(t, "mutated", "", 30*time.Second)
+	applied(t, "mutated", "", 90*time.Second)
 	holds(t, "mutated", "a", "ONE")
 	before := versionOf(t, "mutated", "a")
 	asked := calls.Load()
@@ -156,7 +156,7 @@ func TestMutatingWebhook(t *testing.T) {
 		t.Errorf("the object was written again and again: version %s, then %s; %d calls of the webhook in 4 s", before, after, calls.Load()-asked)
 	}
 	revision := r.push(t, map[string]string{"all/a.yaml": configMap("mutated", "a", "two")})
-	applied(t, "mutated", revision, 30*time.Second)
+	applied(t, "mutated", revision, 90*time.Second)
 	holds(t, "mutated", "a", "TWO")
 }
 
@@ -196,7 +196,7 @@ func TestWebhooks(t *testing.T) {
 	create(t, r.kustomization("webhooks", "all"))
 	token := base64.StdEncoding.EncodeToString([]byte("the-token-of-the-test"))
 	hook := receiver(t, r.name, token)
-	applied(t, "webhooks", "", 30*time.Second)
+	applied(t, "webhooks", "", 90*time.Second)
 	r.Commit("main", "change", map[string]string{"all/a.yaml": configMap("webhooks", "a", "1")})
 
 	for name, signature := range map[string]string{"none": "", "wrong": sign("another token", "{}"), "garbage": "sha256=zz", "of another body": sign(token, "{ }")} {

@@ -39,7 +39,7 @@ func value(namespace, name string) (string, error) {
 
 func holds(t *testing.T, namespace, name, want string) {
 	t.Helper()
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, 90*time.Second, func() error {
 		got, err := value(namespace, name)
 		if err != nil || got != want {
 			return fmt.Errorf("%s/%s holds %q, want %q (%w)", namespace, name, got, want, err)
@@ -56,9 +56,9 @@ func TestTwoClaims(t *testing.T) {
 		"two/a.yaml": configMap("claims", "a", "two") + configMap("claims", "b", "two"),
 	})
 	create(t, r.kustomization("claim-one", "one"))
-	applied(t, "claim-one", "", 30*time.Second)
+	applied(t, "claim-one", "", 90*time.Second)
 	create(t, r.kustomization("claim-two", "two"))
-	refused(t, "claim-two", 30*time.Second, "ConfigMap/claims/a", "claim-one")
+	refused(t, "claim-two", 90*time.Second, "ConfigMap/claims/a", "claim-one")
 	before := versionOf(t, "claims", "a")
 	request(t, r.kustomization("claim-one", "one"))
 	request(t, r.kustomization("claim-two", "two"))
@@ -72,11 +72,11 @@ func TestTwoClaims(t *testing.T) {
 	check(t, world.Operator.Start())
 	request(t, r.kustomization("claim-two", "two"))
 	time.Sleep(2 * time.Second)
-	refused(t, "claim-two", 30*time.Second, "ConfigMap/claims/a", "claim-one")
+	refused(t, "claim-two", 90*time.Second, "ConfigMap/claims/a", "claim-one")
 	holds(t, "claims", "a", "one")
 
 	r.push(t, map[string]string{"one/b.yaml": configMap("claims", "c", "one"), "two/a.yaml": configMap("claims", "a", "two")})
-	applied(t, "claim-two", "", 30*time.Second)
+	applied(t, "claim-two", "", 90*time.Second)
 	holds(t, "claims", "a", "two")
 }
 
@@ -103,13 +103,13 @@ spec:
 	widget := "apiVersion: faults.example.org/v1\nkind: Widget\nmetadata: {name: w, namespace: widgets}\nsize: 1\n"
 	r := follow(t, "widgets", map[string]string{"all/a-widget.yaml": widget, "all/definition.yaml": definition})
 	create(t, r.kustomization("widgets", "all"))
-	applied(t, "widgets", "", 30*time.Second)
+	applied(t, "widgets", "", 90*time.Second)
 	w := &unstructured.Unstructured{}
 	w.SetGroupVersionKind(schema.GroupVersionKind{Group: "faults.example.org", Version: "v1", Kind: "Widget"})
 	check(t, world.Client.Get(context.Background(), types.NamespacedName{Namespace: "widgets", Name: "w"}, w))
 	revision := r.push(t, map[string]string{"all/none.yaml": ""})
-	applied(t, "widgets", revision, 30*time.Second)
-	eventually(t, 30*time.Second, func() error {
+	applied(t, "widgets", revision, 90*time.Second)
+	eventually(t, 90*time.Second, func() error {
 		crd := &unstructured.Unstructured{}
 		crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 		err := world.Client.Get(context.Background(), types.NamespacedName{Name: "widgets.faults.example.org"}, crd)
@@ -125,13 +125,13 @@ func TestTerminatingNamespace(t *testing.T) {
 	ns := "apiVersion: v1\nkind: Namespace\nmetadata: {name: terminating}\n"
 	r := follow(t, "terminating", map[string]string{"all/ns.yaml": ns, "all/a.yaml": configMap("terminating", "a", "1")})
 	create(t, r.kustomization("terminating", "all"))
-	applied(t, "terminating", "", 30*time.Second)
+	applied(t, "terminating", "", 90*time.Second)
 	blocker := &corev1.ConfigMap{}
 	blocker.Namespace, blocker.Name, blocker.Finalizers = "terminating", "blocker", []string{"faults.example.org/blocker"}
 	check(t, world.Client.Create(context.Background(), blocker))
 	check(t, world.Client.Delete(context.Background(), &corev1.Namespace{ObjectMeta: metaName("terminating")}))
 	revision := r.push(t, map[string]string{"all/ns.yaml": ns, "all/a.yaml": configMap("terminating", "a", "2"), "all/b.yaml": configMap("terminating", "b", "2")})
-	refused(t, "terminating", 30*time.Second, "terminat")
+	refused(t, "terminating", 90*time.Second, "terminat")
 	blocker.Finalizers = nil
 	check(t, world.Client.Update(context.Background(), blocker))
 	applied(t, "terminating", revision, time.Minute)
@@ -147,11 +147,11 @@ func TestDeploymentBecomesStatefulSet(t *testing.T) {
 	}
 	r := follow(t, "converted", map[string]string{"all/app.yaml": workload("Deployment", "")})
 	create(t, r.kustomization("converted", "all"))
-	applied(t, "converted", "", 30*time.Second)
+	applied(t, "converted", "", 90*time.Second)
 	revision := r.push(t, map[string]string{"all/app.yaml": workload("StatefulSet", "serviceName: app, ")})
-	k := applied(t, "converted", revision, 30*time.Second)
+	k := applied(t, "converted", revision, 90*time.Second)
 	check(t, world.Client.Get(context.Background(), types.NamespacedName{Namespace: "converted", Name: "app"}, &appsv1.StatefulSet{}))
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, 90*time.Second, func() error {
 		err := world.Client.Get(context.Background(), types.NamespacedName{Namespace: "converted", Name: "app"}, &appsv1.Deployment{})
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("the Deployment is still there (%w)", err)
@@ -204,7 +204,7 @@ func TestServiceAccountWithoutRights(t *testing.T) {
 	namespace(t, "rightless")
 	r := follow(t, "rightless", map[string]string{"all/a.yaml": configMap("rightless", "a", "1")})
 	create(t, r.kustomization("rightless", "all", func(s *ksv1.KustomizationSpec) { s.ServiceAccountName = "nobody" }))
-	refused(t, "rightless", 30*time.Second, "forbidden", "nobody")
+	refused(t, "rightless", 90*time.Second, "forbidden", "nobody")
 	if _, err := value("rightless", "a"); !apierrors.IsNotFound(err) {
 		t.Errorf("the object is there (%v)", err)
 	}

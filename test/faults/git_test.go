@@ -19,7 +19,7 @@ func metaName(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: na
 // fails waits until the GitRepository is not ready, with a message that has every part.
 func (r *repository) fails(t *testing.T, parts ...string) {
 	t.Helper()
-	eventually(t, 40*time.Second, func() error {
+	eventually(t, 90*time.Second, func() error {
 		obj := &sourcev1.GitRepository{}
 		if err := world.Client.Get(t.Context(), types.NamespacedName{Namespace: "default", Name: r.name}, obj); err != nil {
 			return err
@@ -38,7 +38,7 @@ func TestGitServer(t *testing.T) {
 	namespace(t, "gitfaults")
 	r := follow(t, "gitfaults", map[string]string{"all/a.yaml": configMap("gitfaults", "a", "0")})
 	create(t, r.kustomization("gitfaults", "all"))
-	applied(t, "gitfaults", "", 30*time.Second)
+	applied(t, "gitfaults", "", 90*time.Second)
 	for i, fault := range []struct {
 		name  string
 		serve http.HandlerFunc
@@ -76,13 +76,13 @@ func TestRewrittenHistory(t *testing.T) {
 	namespace(t, "rewritten")
 	r := follow(t, "rewritten", map[string]string{"all/a.yaml": configMap("rewritten", "a", "1"), "all/b.yaml": configMap("rewritten", "b", "1")})
 	create(t, r.kustomization("rewritten", "all"))
-	applied(t, "rewritten", "", 30*time.Second)
+	applied(t, "rewritten", "", 90*time.Second)
 	r.Commit("other", "another history", map[string]string{"all/a.yaml": configMap("rewritten", "a", "forced")})
 	r.Git("update-ref", "refs/heads/main", "refs/heads/other")
 	r.Git("reflog", "expire", "--expire=now", "--all")
 	r.Git("gc", "--quiet", "--prune=now")
 	r.announce(t)
-	applied(t, "rewritten", "main@sha1:"+r.Git("rev-parse", "main"), 30*time.Second)
+	applied(t, "rewritten", "main@sha1:"+r.Git("rev-parse", "main"), 90*time.Second)
 	holds(t, "rewritten", "a", "forced")
 	if _, err := value("rewritten", "b"); err == nil {
 		t.Error("an object of the old history is left")

@@ -37,7 +37,7 @@ func receiver(t *testing.T, repository, token string) string {
 		},
 	}
 	create(t, r)
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, 90*time.Second, func() error {
 		if err := world.Client.Get(t.Context(), client.ObjectKeyFromObject(r), r); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func TestHostileFiles(t *testing.T) {
 	r := follow(t, "hostile", map[string]string{"bad/a.yaml": good, "neighbour/b.yaml": configMap("hostile", "b", "0")})
 	create(t, r.kustomization("hostile", "bad"))
 	create(t, r.kustomization("hostile-neighbour", "neighbour"))
-	applied(t, "hostile", "", 30*time.Second)
+	applied(t, "hostile", "", 90*time.Second)
 	for i, input := range []struct {
 		name, content string
 		says          []string
@@ -43,13 +43,13 @@ func TestHostileFiles(t *testing.T) {
 				"bad/a.yaml": strings.Replace(good, "good", "changed", 1), "bad/bad.yaml": input.content,
 				"neighbour/b.yaml": configMap("hostile", "b", fmt.Sprint(i+1)),
 			})
-			refused(t, "hostile", 40*time.Second, input.says...)
-			applied(t, "hostile-neighbour", revision, 30*time.Second)
+			refused(t, "hostile", 90*time.Second, input.says...)
+			applied(t, "hostile-neighbour", revision, 90*time.Second)
 			holds(t, "hostile", "a", "good")
 		})
 	}
 	revision := r.push(t, map[string]string{"bad/a.yaml": configMap("hostile", "a", "mended"), "neighbour/b.yaml": configMap("hostile", "b", "x")})
-	applied(t, "hostile", revision, 30*time.Second)
+	applied(t, "hostile", revision, 90*time.Second)
 	holds(t, "hostile", "a", "mended")
 }
 
@@ -65,7 +65,7 @@ func TestUnicode(t *testing.T) {
 	k := r.kustomization("unicode", "./محیط")
 	k.Spec.Path = "./محیط"
 	create(t, k)
-	applied(t, "unicode", "", 30*time.Second)
+	applied(t, "unicode", "", 90*time.Second)
 	holds(t, "unicode", "a", text)
 }
 

@@ -405,7 +405,7 @@ func testEvents(t *testing.T) {
 		{kind: Kustomization, name: "*", namespace: victim, matchLabels: {a: b}}]}`)
 	create(t, hook)
 	path := ""
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, 90*time.Second, func() error {
 		err := world.Client.Get(t.Context(), client.ObjectKeyFromObject(hook), hook)
 		if path, _, _ = unstructured.NestedString(hook.Object, "status", "webhookPath"); path == "" {
 			return fmt.Errorf("the Receiver has no path (%w)", err)
@@ -425,7 +425,7 @@ func testEvents(t *testing.T) {
 		obj := thing(t, "GitRepository", name.Namespace, name.Name, "{}")
 		check(t, world.Client.Patch(t.Context(), obj, client.RawPatch(types.MergePatchType, []byte(fail))))
 	}
-	eventually(t, 30*time.Second, func() error {
+	eventually(t, 90*time.Second, func() error {
 		mu.Lock()
 		defer mu.Unlock()
 		if heard["/victim "] == 0 {

@@ -126,14 +126,14 @@ func check(t *testing.T, err error) {
 // soon waits until try returns nil.
 func soon(t *testing.T, try func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	for {
 		err := try()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatal(fmt.Errorf("waited for 30 s: %w", err))
+			t.Fatal(fmt.Errorf("waited for 90 s: %w", err))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

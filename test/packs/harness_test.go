@@ -162,7 +162,7 @@ func create(t *testing.T, namespace, manifest string) *packv1.Pack {
 // eventually waits until ok returns true, and says what was seen last when it does not.
 func eventually(t *testing.T, what string, ok func() (bool, string)) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	seen := ""
 	for time.Now().Before(deadline) {
 		var done bool
@@ -171,7 +171,7 @@ func eventually(t *testing.T, what string, ok func() (bool, string)) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	t.Fatalf("%s: not within 30 s; last seen: %s", what, seen)
+	t.Fatalf("%s: not in time; last seen: %s", what, seen)
 }
 
 // until waits until the Pack satisfies ok, and returns it.

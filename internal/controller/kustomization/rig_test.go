@@ -222,7 +222,7 @@ func served(t *testing.T, c client.Client, crd *unstructured.Unstructured) error
 func soon(t *testing.T, check func() error) {
 	t.Helper()
 	var err error
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(120 * time.Second); time.Now().Before(deadline); {
 		if err = check(); err == nil {
 			return
 		}

@@ -112,7 +112,7 @@ func must(t *testing.T, err error) {
 func (r *rig) soon(what string, check func() error) {
 	r.Helper()
 	var err error
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
+	for deadline := time.Now().Add(120 * time.Second); time.Now().Before(deadline); time.Sleep(30 * time.Millisecond) {
 		if err = check(); err == nil {
 			return
 		}

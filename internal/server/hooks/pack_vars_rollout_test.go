@@ -157,7 +157,7 @@ func TestHangUp(t *testing.T) {
 	if err := response.Body.Close(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	for {
 		w.hook.rollouts.mu.Lock()
 		count := w.hook.rollouts.count

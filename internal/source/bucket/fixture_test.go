@@ -94,7 +94,7 @@ func (f *fixture) put(key, content string) string {
 // read lists the bucket and downloads it.
 func (f *fixture) read(ignore string) (Index, map[string]string, error) {
 	f.Helper()
-	ctx, cancel := context.WithTimeout(f.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(f.Context(), 90*time.Second)
 	defer cancel()
 	b, err := Open(f.options)
 	if err != nil {
