@@ -28,7 +28,7 @@ func (p *pass) apply(ctx context.Context) error {
 	request := p.source.Digest + " " + p.inputs.hash
 	p.remember(p.obj, func(m *memo) {
 		if m.request != request || p.changed {
-			m.request, m.since = request, p.start
+			m.request, m.since, m.failed = request, p.start, 0
 		}
 		m.built, m.pruned = p.built, false
 	})

@@ -37,19 +37,19 @@ func (p *pass) checkHealth(ctx context.Context) error {
 		return err
 	}
 	waiting := slices.Concat(report.Waiting, foreign.Waiting)
-	m := p.remembered(p.obj)
-	took := p.clock.Since(m.since).Round(time.Millisecond)
+	took := p.waited()
 	left := p.obj.GetTimeout() - took
+	missing := apply.HealthReport{Waiting: waiting}.Message()
 	switch {
 	case len(waiting) == 0:
 		p.passed(ctx, took)
 		return nil
 	case report.Failed || foreign.Failed:
-		return reconcile.Failf(meta.HealthCheckFailedReason, "health check failed after %s: %s", took, apply.HealthReport{Waiting: waiting}.Message())
+		return p.unhealthy(took, missing)
 	case left <= 0:
-		return reconcile.Failf(meta.HealthCheckFailedReason, "health check failed after %s: timeout waiting for %s", took, apply.HealthReport{Waiting: waiting}.Message())
+		return p.unhealthy(took, "timeout waiting for "+missing)
 	}
-	message := "waiting for " + apply.HealthReport{Waiting: waiting}.Message()
+	message := "waiting for " + missing
 	if took < quietly && !p.requested() {
 		inventory := inventoryOf(p.obj)
 		p.remember(p.obj, func(m *memo) { m.unsaved = inventory })
@@ -62,9 +62,32 @@ func (p *pass) checkHealth(ctx context.Context) error {
 	return reconcile.Progress(message, left+time.Millisecond)
 }
 
+// waited returns how long the objects have been waited for. A wait begins when they are applied, and when they are healthy no
+// longer: what was healthy for a day may take as long to be so again as what is new.
+func (p *pass) waited() (took time.Duration) {
+	p.remember(p.obj, func(m *memo) {
+		if m.since.IsZero() {
+			m.since = p.start
+		}
+		took = p.clock.Since(m.since).Round(time.Millisecond)
+	})
+	return took
+}
+
+// unhealthy is the failure of the health check. It says the same each time that it is tried again, and so is told once.
+func (p *pass) unhealthy(took time.Duration, what string) error {
+	p.remember(p.obj, func(m *memo) {
+		if m.failed == 0 {
+			m.failed = took
+		}
+		took = m.failed
+	})
+	return reconcile.Failf(meta.HealthCheckFailedReason, "health check failed after %s: %s", took, what)
+}
+
 // passed tells that the objects are healthy, when they were not before or something was changed.
 func (p *pass) passed(ctx context.Context, took time.Duration) {
-	p.remember(p.obj, func(m *memo) { m.unsaved = nil })
+	p.remember(p.obj, func(m *memo) { m.unsaved, m.since, m.failed = nil, time.Time{}, 0 })
 	was := apimeta.FindStatusCondition(p.obj.Status.Conditions, meta.HealthyCondition)
 	wasHealthy := was != nil && was.Status == "True"
 	if wasHealthy && p.wasReady == p.source.Revision {

@@ -211,6 +211,42 @@ func TestAHealthCheckTimesOut(t *testing.T) {
 	}
 }
 
+// What is healthy no longer, long after it was applied, has the whole timeout to be so again; that it did not is told once.
+func TestAHealthCheckIsTimedAnew(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, tenancy.Policy{})
+	const limit = 30 * time.Second // the shortest timeout
+	job := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: r.ns, Name: "job"}, Data: map[string]string{"phase": "done"}}
+	must(t, r.client.Create(t.Context(), job))
+	r.push("GitRepository", "main@sha1:1", map[string]string{"a.yaml": configMapOf("a", "1")})
+	r.follow("a", func(k *ksv1.Kustomization) {
+		k.Spec.Timeout, k.Spec.RetryInterval = &metav1.Duration{Duration: limit}, &metav1.Duration{Duration: time.Second}
+		k.Spec.HealthChecks = []meta.NamespacedObjectKindReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "job", Namespace: r.ns}}
+		k.Spec.HealthCheckExprs = []kustomize.CustomHealthCheck{{APIVersion: "v1", Kind: "ConfigMap", HealthCheckExpressions: kustomize.HealthCheckExpressions{Current: "data.phase == 'done'"}}}
+	})
+	r.ready("a", "main@sha1:1")
+	time.Sleep(limit)
+	become := func(phase string) {
+		job.Data["phase"] = phase
+		must(t, r.client.Update(t.Context(), job))
+	}
+	become("again")
+	r.change("a", func(k *ksv1.Kustomization) {
+		k.Annotations = map[string]string{"reconcile.fluxcd.io/requestedAt": "now"}
+	})
+	r.becomes("a", "Ready", "Unknown", "Progressing", "waiting for ConfigMap/"+r.ns+"/job")
+	failed := r.becomes("a", "Ready", "False", meta.HealthCheckFailedReason, "health check failed after 30", "timeout waiting for ConfigMap/"+r.ns+"/job")
+	time.Sleep(3 * time.Second) // it is tried again meanwhile
+	if now := r.get("a"); now.ResourceVersion != failed.ResourceVersion {
+		t.Errorf("the status was written again: %+v", now.Status.Conditions)
+	}
+	if n := r.events.count("health check failed"); n != 1 {
+		t.Errorf("the failure was told %d times", n)
+	}
+	become("done")
+	r.ready("a", "main@sha1:1")
+}
+
 func TestExpressionsThatCannotWorkStall(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, tenancy.Policy{})

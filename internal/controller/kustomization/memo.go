@@ -16,8 +16,9 @@ type memo struct {
 	built  built  // the newest build that was applied
 	pruned bool   // after that build
 
-	request string    // the desired state that is waited for
-	since   time.Time // when it was applied
+	request string        // the desired state that is waited for
+	since   time.Time     // when it was applied, or when it was no longer healthy; zero while it is healthy
+	failed  time.Duration // how long after that its health check failed
 	// unsaved is an inventory that is not in the status yet.
 	unsaved apply.Inventory
 }

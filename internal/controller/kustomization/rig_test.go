@@ -89,11 +89,13 @@ func (e *events) Hear(event reconcile.Event) {
 	e.list = append(e.list, event.Object.GetName()+" "+eventType+" "+event.Reason+": "+event.Message)
 }
 
-func (e *events) has(part string) bool {
+func (e *events) count(part string) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return strings.Contains(strings.Join(e.list, "\n"), part)
+	return strings.Count(strings.Join(e.list, "\n"), part)
 }
+
+func (e *events) has(part string) bool { return e.count(part) > 0 }
 
 type transport func(*http.Request) (*http.Response, error)
 
