@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	ksv1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -56,7 +58,8 @@ spec:
 `, name, p.namespace, !runs, p.images)
 }
 
-// newPlace makes a repository with so many Packs, of which so many run, and waits until the cluster has them.
+// newPlace makes a repository with so many Packs, of which so many run, and waits until the cluster has them and the
+// repository of their chart.
 func newPlace(t *testing.T, namespace string, count, running int) *place {
 	t.Helper()
 	root := t.TempDir()
@@ -86,6 +89,16 @@ func newPlace(t *testing.T, namespace string, count, running int) *place {
 			Interval: metav1.Duration{Duration: time.Minute},
 		},
 	}))
+	eventually(t, time.Minute, func() error {
+		var charts packv1.ClusterPackRepository
+		if err := world.Client.Get(t.Context(), client.ObjectKey{Name: "kubit-paas"}, &charts); err != nil {
+			return err
+		}
+		if !apimeta.IsStatusConditionTrue(charts.Status.Conditions, "Ready") {
+			return errors.New("the repository of the charts is not ready")
+		}
+		return nil
+	})
 	p.issueTokens(t)
 	return p
 }
