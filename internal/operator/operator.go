@@ -63,7 +63,7 @@ type Options struct {
 
 // Run reconciles until ctx is done. It returns an error when the process cannot start or has to stop.
 func Run(ctx context.Context, o Options) error {
-	log.SetLogger(logr.FromSlogHandler(o.Log.Handler()))
+	log.SetLogger(logr.FromSlogHandler(lazyLog{Handler: o.Log.Handler()}))
 	mgr, err := newManager(o)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -268,7 +269,7 @@ func requeueOnConflict(err error) (ctrl.Result, error) {
 // patchStatus writes the status when it changed, and is silent about an object that is gone.
 func (r *Runner[T]) patchStatus(ctx context.Context, before, obj T) error {
 	// Most passes change nothing. To see that is cheaper than to compute a patch, which encodes both.
-	if equality.Semantic.DeepEqual(before, obj) {
+	if equality.Semantic.DeepEqual(statusOf(before), statusOf(obj)) {
 		return nil
 	}
 	patch := client.MergeFrom(before)
@@ -287,6 +288,11 @@ func (r *Runner[T]) patchStatus(ctx context.Context, before, obj T) error {
 		r.wrote(obj)
 	}
 	return nil
+}
+
+// statusOf returns the status of an object, as its type has it.
+func statusOf(obj client.Object) any {
+	return reflect.ValueOf(obj).Elem().FieldByName("Status").Interface()
 }
 
 // takeUntold returns the notes of the passes before this one that nobody was told yet.
